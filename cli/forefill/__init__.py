@@ -1,0 +1,1 @@
+"""Forefill: predictive token shaping for Kubernetes."""

@@ -1,0 +1,1 @@
+"""All that sidecar and operator share: the messages of the stream, their codec, the settings of a pod."""

@@ -1,0 +1,205 @@
+"""The messages of the stream. docs/protocol.md explains the conversation; golden bytes pin the encoding.
+
+Rates are tokens/s, amounts tokens, durations seconds, all floats. Numbers are finite and not negative unless a
+field says otherwise; the codec refuses others. Fields may be added with a default; none is ever removed or given
+another meaning within protocol version 1, and a reader ignores fields it does not know.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+PROTOCOL_VERSION = 1
+STREAM_PATH = "/v1/stream"
+
+Amount = Annotated[float, Meta(ge=0.0, le=1e12)]
+Seconds = Annotated[float, Meta(ge=0.0, le=1e9)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+PolicyName = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$")]
+ShortText = Annotated[str, Meta(max_length=256)]
+Sentence = Annotated[str, Meta(max_length=1024)]
+Mode = Literal["Observe", "Enforce"]
+Fallback = Literal["Safe", "Deny", "Open"]
+
+
+class Message(Struct, frozen=True, tag_field="type"):
+    """What both directions have in common: the field `type` names the message."""
+
+
+class Spread(Struct, frozen=True):
+    """How a quantity was distributed inside one window."""
+
+    mean: Amount
+    p50: Amount
+    p95: Amount
+
+
+class Forecast(Struct, frozen=True):
+    """Offered demand expected in one coming window, tokens/s."""
+
+    mean: Amount
+    p50: Amount
+    p90: Amount
+    p95: Amount
+
+
+class Expectation(Struct, frozen=True):
+    """Work declared to come: `tokens` in all, spread evenly from `after_seconds` on over `for_seconds`."""
+
+    after_seconds: Seconds
+    for_seconds: Seconds
+    tokens: Amount
+
+
+class Holding(Struct, frozen=True):
+    """The lease a sidecar still holds for one policy when it (re)connects."""
+
+    policy: PolicyName
+    policy_uid: ShortText = ""
+    policy_generation: Count = 0
+    grant_sequence: Count = 0
+    fill_rate: Amount = 0.0
+    safe_rate: Amount = 0.0
+    seconds_left: Seconds = 0.0
+    ticket: Annotated[bytes, Meta(max_length=512)] = b""
+
+
+class PolicyReport(Struct, frozen=True):
+    """What one pod asked of one policy in one window.
+
+    `offered` counts the tokens of requests that first arrived in the window, `backlog` the tokens that wait at its end.
+    `forecasts` holds one entry a coming window, nearest first. `grant_sequence` and `policy_generation` name what the
+    sidecar enforces, so every report acknowledges too.
+    """
+
+    policy: PolicyName
+    window_seconds: Seconds
+    offered: Amount
+    admitted: Amount
+    refused: Amount
+    backlog: Amount
+    requests: Count
+    forecasts: Annotated[list[Forecast], Meta(max_length=12)]
+    grant_sequence: Count = 0
+    policy_generation: Count = 0
+    errors: Count = 0
+    request_bytes: Spread | None = None
+    cost: Spread | None = None
+    upstream_seconds: Spread | None = None
+    expectations: Annotated[list[Expectation], Meta(max_length=32)] = []
+    early: bool = False
+    restored: bool = False
+
+
+class Hello(Message, frozen=True, tag="hello"):
+    """First message up. `boot_id` changes with each start of the sidecar's process and scopes the report sequence."""
+
+    protocol: Count
+    boot_id: ShortText
+    software: ShortText
+    holdings: Annotated[list[Holding], Meta(max_length=16)]
+
+
+class Report(Message, frozen=True, tag="report"):
+    """Sent once a window. `sequence` rises by one a report; a repeated or older one is answered but not counted."""
+
+    sequence: Count
+    entries: Annotated[list[PolicyReport], Meta(max_length=16)]
+
+
+class Ack(Message, frozen=True, tag="ack"):
+    """The sidecar's bucket runs at this grant, under this generation of the policy."""
+
+    policy: PolicyName
+    grant_sequence: Count
+    policy_generation: Count
+
+
+class Renew(Message, frozen=True, tag="renew"):
+    """The kubelet rotated the pod's token; the stream goes on under the new one."""
+
+    token: Annotated[str, Meta(max_length=16384)]
+
+
+class Goodbye(Message, frozen=True, tag="goodbye"):
+    """The pod ends: its grants may be given to others at once."""
+
+    reason: Sentence = ""
+
+
+class Step(Struct, frozen=True):
+    """From `after_seconds` on the bucket fills at `fill_rate`."""
+
+    after_seconds: Seconds
+    fill_rate: Amount
+
+
+class PolicySettings(Struct, frozen=True):
+    """The parts of a TokenPolicy that a sidecar acts on and that may change while it runs."""
+
+    report_interval_seconds: Seconds
+    horizon_windows: Annotated[int, Meta(ge=1, le=12)]
+    forecast_model: ShortText
+    quantile: Annotated[float, Meta(gt=0.0, lt=1.0)]
+    queue_max_wait_seconds: Seconds
+    queue_max_requests: Count
+    default_cost: Amount
+    cost_header: ShortText
+    fallback: Fallback
+
+
+class Assignment(Message, frozen=True, tag="assignment"):
+    """A grant: `fill_rate` until the next report is due plus a margin, `safe_rate` until the lease ends, then the fallback.
+
+    All durations count from the moment the sidecar *sent* report `answers`; a push names the newest report received.
+    `settings` is present when the sidecar's generation differs from the policy's.
+    """
+
+    policy: PolicyName
+    policy_uid: ShortText
+    policy_generation: Count
+    grant_sequence: Count
+    answers: Count
+    fill_rate: Amount
+    burst: Amount
+    safe_rate: Amount
+    next_report_seconds: Seconds
+    rate_seconds: Seconds
+    lease_seconds: Seconds
+    mode: Mode
+    lump_tokens: Amount = 0.0
+    priority: Amount = 1.0
+    reason: Sentence = ""
+    ticket: Annotated[bytes, Meta(max_length=512)] = b""
+    steps: Annotated[list[Step], Meta(max_length=16)] = []
+    settings: PolicySettings | None = None
+    ca_bundle: Annotated[str, Meta(max_length=65536)] = ""
+
+
+class Recall(Message, frozen=True, tag="recall"):
+    """The operator needs part of a grant back now: run at `fill_rate` and acknowledge."""
+
+    policy: PolicyName
+    grant_sequence: Count
+    fill_rate: Amount
+    reason: Sentence = ""
+
+
+class Refused(Message, frozen=True, tag="refused"):
+    """The operator will not serve `policy` (or, when empty, this stream). `code` follows HTTP's meaning."""
+
+    code: Annotated[int, Meta(ge=400, le=599)]
+    sentence: Sentence
+    policy: Annotated[str, Meta(max_length=320)] = ""
+    retry_after_seconds: Seconds = 0.0
+
+
+class Bye(Message, frozen=True, tag="bye"):
+    """This operator ends or hands over: connect again after the given time."""
+
+    reason: Sentence
+    reconnect_after_seconds: Seconds = 0.0
+
+
+Up = Hello | Report | Ack | Renew | Goodbye
+Down = Assignment | Recall | Refused | Bye
