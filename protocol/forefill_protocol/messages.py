@@ -134,18 +134,37 @@ class Step(Struct, frozen=True):
     fill_rate: Amount
 
 
+class ForecastSettings(Struct, frozen=True):
+    """Which model forecasts, the quantile that early reports watch, and how many windows ahead."""
+
+    model: ShortText
+    quantile: Annotated[float, Meta(gt=0.0, lt=1.0)]
+    horizon_windows: Annotated[int, Meta(ge=1, le=12)]
+
+
+class QueueSettings(Struct, frozen=True):
+    """How long a request may wait for tokens, and how many may wait at once."""
+
+    max_wait_seconds: Seconds
+    max_requests: Count
+
+
+class CostSettings(Struct, frozen=True):
+    """Tokens a request costs: the number in its `header` when the name is set and the number is there, else `default`."""
+
+    default: Amount
+    header: ShortText = ""
+
+
 class PolicySettings(Struct, frozen=True):
     """The parts of a TokenPolicy that a sidecar acts on and that may change while it runs."""
 
     report_interval_seconds: Seconds
-    horizon_windows: Annotated[int, Meta(ge=1, le=12)]
-    forecast_model: ShortText
-    quantile: Annotated[float, Meta(gt=0.0, lt=1.0)]
-    queue_max_wait_seconds: Seconds
-    queue_max_requests: Count
-    default_cost: Amount
-    cost_header: ShortText
+    lease_seconds: Seconds
     fallback: Fallback
+    forecast: ForecastSettings
+    queue: QueueSettings
+    cost: CostSettings
 
 
 class Assignment(Message, frozen=True, tag="assignment"):

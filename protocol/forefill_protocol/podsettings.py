@@ -19,7 +19,7 @@ FIRST_LISTENER_PORT = 17001
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
-class PolicyListener(Struct, frozen=True, forbid_unknown_fields=True):
+class PolicyListener(Struct, frozen=True):
     """One TokenPolicy of the pod: where its requests come in, where they go, and what holds until an answer comes.
 
     `safe_rate` (tokens/s) and `burst` (tokens) bound the pod while the operator has never answered.
@@ -37,7 +37,7 @@ class PolicyListener(Struct, frozen=True, forbid_unknown_fields=True):
     upstream_ca_bundle: str = ""
 
 
-class PodSettings(Struct, frozen=True, forbid_unknown_fields=True):
+class PodSettings(Struct, frozen=True):
     """All that one sidecar needs. Paths are inside the sidecar's container; `operator` is a wss:// URL or empty."""
 
     listeners: Annotated[list[PolicyListener], Meta(min_length=1, max_length=16)]
