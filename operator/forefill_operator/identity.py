@@ -1,0 +1,61 @@
+"""Who is at the other end of a stream. A token names a pod; nothing in a message can."""
+
+import asyncio
+import csv
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from forefill_operator.client import Client
+
+
+class Rejected(Exception):
+    """The token is not accepted. `code` is 401 (not a valid token), 403 (valid, not allowed) or 503 (can't tell now)."""
+
+    def __init__(self, code: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+
+
+class Authenticator(Protocol):
+    async def authenticate(self, token: str) -> Client:
+        """The pod that holds `token`. Raises Rejected."""
+
+
+class BadTokenFile(ValueError):
+    """A line of a token file can't be used; the sentence names the file and the line."""
+
+
+@dataclass(frozen=True)
+class StaticTokens:
+    """Tokens from a file, for an operator without a cluster.
+
+    The file is CSV as `kube-apiserver --token-auth-file` reads it: token, name, uid, and optionally a namespace.
+    It is read again when it changes.
+    """
+
+    path: Path
+
+    async def authenticate(self, token: str) -> Client:
+        text = await asyncio.to_thread(self.path.read_text)
+        for known, client in read_tokens(text.splitlines(), str(self.path)):
+            if hmac.compare_digest(known.encode(), token.encode()):
+                return client
+        raise Rejected(401, "the token is not in the operator's token file")
+
+
+def read_tokens(lines: Iterable[str], source: str) -> list[tuple[str, Client]]:
+    """Pairs of token and pod. Raises BadTokenFile."""
+    pairs = []
+    for number, row in enumerate(csv.reader(lines), start=1):
+        fields = [field.strip() for field in row]
+        if not any(fields) or fields[0].startswith("#"):
+            continue
+        if len(fields) not in (3, 4) or not all(fields):
+            raise BadTokenFile(f"{source} line {number}: expected token,name,uid[,namespace], found {len(fields)} fields")
+        token, name, uid, namespace = [*fields, "default"][:4]
+        pairs.append((token, Client(namespace=namespace, service_account="static", pod=name, pod_uid=uid, labels={})))
+    return pairs

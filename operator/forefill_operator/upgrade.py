@@ -1,0 +1,140 @@
+"""The door of the stream server: reads one HTTP head, authenticates, then hands the connection to the WebSocket.
+
+picows asks for a listener synchronously, but a TokenReview takes a round trip to the API server. So the head is read
+here, the answer awaited, and only an authenticated connection becomes a WebSocket; every other gets a status and a close.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from picows import WSListener, WSUpgradeRequest
+from picows.picows import WSAutoPingStrategy, WSProtocol
+
+from forefill_operator.client import Client
+from forefill_operator.identity import Rejected
+
+MAX_HEAD_BYTES = 12 * 1024
+HEAD_SECONDS = 5.0
+PING_AFTER_IDLE_SECONDS = 20.0
+
+Authenticate = Callable[[str], Awaitable[Client]]
+MakeSession = Callable[[Client], WSListener]
+CountRejected = Callable[[int], None]
+
+_PHRASES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    408: "Request Timeout",
+    429: "Too Many Requests",
+    503: "Service Unavailable",
+}
+_log = logging.getLogger("forefill.stream")
+_picows_log = logging.getLogger("picows.server")
+_picows_log.setLevel(logging.WARNING)
+
+
+class Upgrade(asyncio.Protocol):
+    """One connection until it is a WebSocket or closed."""
+
+    def __init__(
+        self,
+        path: bytes,
+        authenticate: Authenticate,
+        make_session: MakeSession,
+        count_rejected: CountRejected,
+        max_frame_bytes: int,
+    ) -> None:
+        self._path = path
+        self._authenticate = authenticate
+        self._make_session = make_session
+        self._count_rejected = count_rejected
+        self._max_frame_bytes = max_frame_bytes
+        self._head = bytearray()
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "pause_reading")
+        self._transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self._timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._reject, 408, "no request came")
+
+    def data_received(self, data: bytes) -> None:
+        self._head += data
+        if self._task is None and b"\r\n\r\n" in self._head:
+            self._timer.cancel()
+            self._transport.pause_reading()
+            self._task = asyncio.get_running_loop().create_task(self._decide())
+        elif len(self._head) > MAX_HEAD_BYTES:
+            self._reject(400, f"the request head exceeds {MAX_HEAD_BYTES} bytes")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _decide(self) -> None:
+        try:
+            token = bearer_token(bytes(self._head), self._path)
+            client = await self._authenticate(token)
+        except Rejected as rejected:
+            self._reject(rejected.code, rejected.sentence)
+            return
+        self._become_websocket(client)
+
+    def _become_websocket(self, client: Client) -> None:
+        def accept(request: WSUpgradeRequest) -> WSListener:
+            return self._make_session(client)
+
+        websocket = WSProtocol(
+            None, None, False, accept, _picows_log, True, HEAD_SECONDS,
+            True, PING_AFTER_IDLE_SECONDS, PING_AFTER_IDLE_SECONDS, WSAutoPingStrategy.PING_WHEN_IDLE, True,
+            self._max_frame_bytes, None, 2048,
+        )  # fmt: skip
+        self._transport.set_protocol(websocket)
+        websocket.connection_made(self._transport)
+        feed(websocket, bytes(self._head))
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _reject(self, code: int, sentence: str) -> None:
+        self._timer.cancel()
+        if self._transport.is_closing():
+            return
+        self._count_rejected(code)
+        body = (sentence + "\n").encode()
+        head = (
+            f"HTTP/1.1 {code} {_PHRASES[code]}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        self._transport.write(head.encode() + body)
+        self._transport.close()
+
+
+def bearer_token(head: bytes, path: bytes) -> str:
+    """The token of a request for `path`. Raises Rejected; the token never appears in the sentence."""
+    request_line, *lines = head.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    parts = request_line.split(b" ")
+    if len(parts) != 3 or parts[0] != b"GET" or parts[2] != b"HTTP/1.1":
+        raise Rejected(400, "only GET with HTTP/1.1 is answered here")
+    if parts[1] != path:
+        raise Rejected(404, f"nothing is served here but {path.decode()}")
+    values = [value.strip() for name, _, value in (line.partition(b":") for line in lines) if name.lower() == b"authorization"]
+    if len(values) != 1 or not values[0].startswith(b"Bearer "):
+        raise Rejected(401, "the upgrade needs exactly one header Authorization: Bearer TOKEN")
+    try:
+        return values[0][len(b"Bearer ") :].strip().decode("ascii")
+    except UnicodeDecodeError:
+        raise Rejected(401, "the bearer token holds bytes that are not ASCII") from None
+
+
+def feed(websocket: "WSProtocol", data: bytes) -> None:
+    """Give bytes that were read before the hand-over to a buffered protocol."""
+    view = memoryview(data)
+    while view:
+        buffer = websocket.get_buffer(len(view))
+        size = min(len(buffer), len(view))
+        buffer[:size] = view[:size]
+        websocket.buffer_updated(size)
+        view = view[size:]

@@ -1,0 +1,180 @@
+"""The stream to the operator: one WebSocket, opened again with jitter whenever it ends."""
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from forefill_protocol import codec, messages
+from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+FIRST_BACKOFF_SECONDS = 0.5
+MAX_BACKOFF_SECONDS = 30.0
+CONNECT_SECONDS = 10.0
+PING_AFTER_IDLE_SECONDS = 15.0
+TOKEN_CHECK_SECONDS = 30.0
+
+_log = logging.getLogger("forefill.reporter")
+logging.getLogger("picows.client").setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Where the operator is and how to know it. `url` is wss://HOST:PORT, `ca_bundle` PEM, the token is read from `token_file`."""
+
+    url: str
+    ca_bundle: str
+    token_file: Path
+
+    def context(self) -> ssl.SSLContext:
+        """TLS 1.3 that trusts only the given bundle. Raises ValueError when the bundle holds no certificate."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        try:
+            context.load_verify_locations(cadata=self.ca_bundle)
+        except ssl.SSLError as error:
+            raise ValueError(f"the CA bundle can't be read: {error}") from None
+        return context
+
+
+class Reporter:
+    """Keeps one stream open. `hello` makes the first message of each stream, `receive` takes every answer and push."""
+
+    def __init__(
+        self,
+        operator: Operator,
+        hello: Callable[[], messages.Hello],
+        receive: Callable[[messages.Down], None],
+        count: Callable[[str], None],
+    ) -> None:
+        self._operator = operator
+        self._hello = hello
+        self._receive = receive
+        self._count = count
+        self._stream: _Stream | None = None
+        self._token = ""
+        self._reconnect_after = 0.0
+
+    @property
+    def connected(self) -> bool:
+        return self._stream is not None and self._stream.open
+
+    def send(self, message: messages.Up) -> bool:
+        """False when there is no stream: a report is never kept for later, the next one is truer."""
+        if self._stream is None or not self._stream.open:
+            return False
+        self._stream.transport.send(WSMsgType.BINARY, codec.encode(message))
+        return True
+
+    async def run(self) -> None:
+        """Connect, serve, reconnect, until cancelled."""
+        context = self._operator.context()
+        failures = 0
+        while True:
+            outcome = await self._one_stream(context)
+            failures = 0 if outcome == "served" else failures + 1
+            retry_at_once = outcome == "unauthorized" and failures == 1
+            await asyncio.sleep(0.0 if retry_at_once else self._pause(failures))
+
+    async def close(self, goodbye: messages.Goodbye) -> None:
+        """Say goodbye and close the stream, so that the grant is free at once."""
+        stream = self._stream
+        if stream is None or not self.send(goodbye):
+            return
+        stream.transport.send_close(WSCloseCode.GOING_AWAY)
+        try:
+            await asyncio.wait_for(stream.transport.wait_disconnected(), timeout=2.0)
+        except (TimeoutError, WSError, OSError):
+            stream.transport.disconnect(False)
+
+    def _pause(self, failures: int) -> float:
+        asked, self._reconnect_after = self._reconnect_after, 0.0
+        ceiling = min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(failures, 16))
+        return asked + random.uniform(0.0, ceiling)
+
+    async def _one_stream(self, context: ssl.SSLContext) -> str:
+        try:
+            transport, _ = await self._connect(context)
+        except (OSError, WSError, TimeoutError, ssl.SSLError, UnicodeError) as error:
+            status = getattr(getattr(error, "response", None), "status", None)
+            self._count("connect_failed")
+            _log.warning("the operator at %s can't be reached: %s", self._operator.url, error)
+            return "unauthorized" if status == 401 else "failed"
+        watch = asyncio.get_running_loop().create_task(self._renew_when_rotated())
+        try:
+            await transport.wait_disconnected()
+        except (OSError, WSError) as error:
+            _log.warning("the stream to the operator ended: %s", error)
+        finally:
+            watch.cancel()
+            self._stream = None
+        return "served"
+
+    async def _connect(self, context: ssl.SSLContext) -> tuple[WSTransport, WSListener]:
+        self._token = (await asyncio.to_thread(self._operator.token_file.read_text)).strip()
+        return await asyncio.wait_for(
+            ws_connect(
+                lambda: _Stream(self),
+                self._operator.url.rstrip("/") + messages.STREAM_PATH,
+                ssl_context=context,
+                extra_headers={"Authorization": f"Bearer {self._token}"},
+                max_redirects=0,
+                max_frame_size=codec.MAX_FRAME_BYTES,
+                read_buffer_init_size=2048,
+                enable_auto_ping=True,
+                auto_ping_idle_timeout=PING_AFTER_IDLE_SECONDS,
+                auto_ping_reply_timeout=PING_AFTER_IDLE_SECONDS,
+            ),
+            CONNECT_SECONDS,
+        )
+
+    async def _renew_when_rotated(self) -> None:
+        while True:
+            await asyncio.sleep(TOKEN_CHECK_SECONDS)
+            try:
+                token = (await asyncio.to_thread(self._operator.token_file.read_text)).strip()
+            except OSError as error:
+                _log.warning("the token can't be read again: %s", error)
+                continue
+            if token and token != self._token and self.send(messages.Renew(token=token)):
+                self._token = token
+
+    def opened(self, stream: "_Stream") -> None:
+        self._stream = stream
+        self._count("connected")
+        self.send(self._hello())
+
+    def frame(self, payload: bytes) -> None:
+        try:
+            message = codec.decode_down(payload)
+        except codec.BadFrame as bad:
+            self._count("bad_frame")
+            _log.warning("the operator sent something else than a message: %s", bad.sentence)
+            return
+        if isinstance(message, messages.Bye):
+            self._reconnect_after = message.reconnect_after_seconds
+        self._receive(message)
+
+
+class _Stream(WSListener):  # type: ignore[misc]
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self.open = False
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self.transport = transport
+        self.open = True
+        self._reporter.opened(self)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.CLOSE:
+            transport.send_close(WSCloseCode.OK)
+            transport.disconnect()
+        elif frame.msg_type is WSMsgType.BINARY:
+            self._reporter.frame(frame.get_payload_as_bytes())
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.open = False
