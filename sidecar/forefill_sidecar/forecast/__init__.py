@@ -1,0 +1,36 @@
+"""Forecasts of offered demand. Each module holds one model, which sees one value a window and knows no clock.
+
+Pure: a model reads nothing but what `observe` and `skip` tell it, so two models fed alike answer alike.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from forefill_sidecar.forecast.last_value import LastValue
+from forefill_sidecar.forecast.simple_smoothing import SimpleSmoothing
+
+
+class Forecaster(Protocol):
+    """One model. Values are finite and >= 0; their unit passes through."""
+
+    def observe(self, value: float) -> None:
+        """Take the value of the window that just closed."""
+
+    def skip(self, windows: int) -> None:
+        """Let `windows` pass of which nothing is known: a gap, not zeros."""
+
+    def forecast(self, horizon: int) -> list[float]:
+        """Expected values of the windows 1..horizon ahead, finite and >= 0. Changes nothing."""
+
+
+MODELS: Mapping[str, Callable[[], Forecaster]] = {
+    "LastValue": LastValue,
+    "SimpleSmoothing": SimpleSmoothing,
+}
+
+
+def make(model: str) -> Forecaster:
+    """A fresh model by the name that a policy's `forecast.model` uses; ValueError names the allowed ones."""
+    if model not in MODELS:
+        raise ValueError(f"forecast.model {model!r} is not known; choose one of {', '.join(MODELS)}")
+    return MODELS[model]()
