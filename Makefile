@@ -1,0 +1,55 @@
+# `make` alone prints what there is. Every target sets up what it needs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test check lint format e2e bench cluster-up cluster-down images clean
+
+help: ## print this help
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "setting up $(VENV) (about a minute the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Forefill needs Python 3.11 or newer; set PYTHON=...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip==26.3'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]' --group dev
+	@touch $@
+
+demo: $(STAMP) ## the main job on this machine in under a minute: static buckets beside Forefill (SECONDS_EACH=20)
+	@$(BIN)/forefill demo $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH))
+
+test: $(STAMP) ## all tests, on a real Kubernetes node too where this machine can run one
+	@$(BIN)/python -m pytest -q
+
+check: lint $(STAMP) ## format, lint, types, import contracts and all tests but the cluster's
+	@$(BIN)/python -m pytest -q -m 'not e2e'
+
+lint: $(STAMP) ## format, lint, types and import contracts
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && echo "ruff: clean"
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: $(STAMP) ## rewrite the code as `make lint` wants it
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .
+
+e2e: $(STAMP) ## the tests on a real Kubernetes node (or on the cluster that KUBECONFIG names)
+	@$(BIN)/python -m pytest -q -m e2e
+
+bench: $(STAMP) ## every benchmark; each writes its table under docs/
+	@for bench in bench/*/; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+cluster-up: $(STAMP) ## start the real single-node cluster with both images (a quarter of an hour the first time)
+	@$(BIN)/python -m forefill_lab.cluster up
+
+cluster-down: $(STAMP) ## stop it and leave nothing behind
+	@$(BIN)/python -m forefill_lab.cluster down
+
+images: $(STAMP) ## build the images of operator and sidecar
+	@$(BIN)/python -m forefill_lab.cluster images
+
+clean: ## remove the virtual environment and caches of this checkout
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
