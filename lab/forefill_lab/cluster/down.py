@@ -1,0 +1,119 @@
+"""Ends the cluster and takes back all that it made, also after a half-failed start or a killed harness.
+
+Nothing here trusts what came before: pods are asked to end while a control plane is there to do it,
+and then every trace is removed by its own mark (environment, control group, folder, name).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from . import cgroups, network, processes
+from .commands import output, succeeds
+from .paths import Paths
+from .progress import Progress
+
+POD_SECONDS = 20
+GRACE_SECONDS = 5.0
+MAKERS_OF_PODS = ("kube-controller-manager", "kube-scheduler")
+KUBERNETES_NAMES = ("kubelet", "kube-proxy", "coredns", "kube-apiserver", "etcd")
+SHARED_FOLDERS = (
+    Path("/run/containerd/s"),
+    Path("/run/containerd"),
+    Path("/var/log/containers"),
+    Path("/var/lib/cni/results"),
+    Path("/var/lib/cni"),
+    Path("/var/lib/kubelet/device-plugins"),
+    Path("/var/lib/kubelet"),
+)
+"""Folders at fixed places that components make; removed when empty."""
+
+
+def down(paths: Paths, progress: Progress) -> None:
+    """Leaves no process, mount, interface, namespace, rule or folder of the cluster; keeps the cache."""
+    with progress.step("End the pods"):
+        end_pods(paths)
+    with progress.step("End the components"):
+        end_components(paths)
+    with progress.step("Remove mounts, interfaces, rules and folders"):
+        cgroups.down()
+        unmount_below(paths.run, paths.state)
+        network.down(paths)
+        remove_folders(paths)
+
+
+def named(paths: Paths, *names: str) -> list[int]:
+    return [pid for pid in processes.marked(paths.state) if processes.command_name(pid) in names]
+
+
+def end_pods(paths: Paths) -> None:
+    """Delete all pods while the kubelet can tear them down, after ending what would make new ones."""
+    processes.end(named(paths, *MAKERS_OF_PODS), paths.state, grace_seconds=GRACE_SECONDS)
+    if len(named(paths, "kubelet", "kube-apiserver", "containerd")) < 3:
+        return
+    kubectl = paths.state / "bin" / "kubectl"
+    command = [str(kubectl), f"--kubeconfig={paths.kubeconfig}", f"--request-timeout={POD_SECONDS}s"]
+    arguments = [
+        "delete",
+        "pods",
+        "--all",
+        "--all-namespaces",
+        "--grace-period=1",
+        f"--timeout={POD_SECONDS}s",
+    ]
+    # Pods that refuse to go are ended with their control group.
+    succeeds([*command, *arguments], timeout_seconds=2 * POD_SECONDS)
+
+
+def end_components(paths: Paths) -> None:
+    for name in KUBERNETES_NAMES:
+        processes.end(named(paths, name), paths.state, grace_seconds=GRACE_SECONDS)
+    cgroups.kill_members()
+    processes.end(named(paths, "containerd"), paths.state, grace_seconds=GRACE_SECONDS)
+    # What is left are containerd's shims and the network plugins in flight.
+    processes.end(processes.marked(paths.state), paths.state, grace_seconds=GRACE_SECONDS)
+
+
+def mounts_below(mountinfo: str, *folders: Path) -> list[str]:
+    """Mount points in or below the folders, the last mounted first, from the text of /proc/self/mountinfo."""
+    points = [unescape(line.split()[4]) for line in mountinfo.splitlines()]
+    return [
+        point for point in reversed(points) if any(Path(point).is_relative_to(folder) for folder in folders)
+    ]
+
+
+def unescape(point: str) -> str:
+    """The kernel writes space, tab, newline and backslash of a mount point as octal numbers."""
+    for character in " \t\n\\":
+        point = point.replace(f"\\{ord(character):03o}", character)
+    return point
+
+
+def unmount_below(*folders: Path) -> None:
+    for point in mounts_below(Path("/proc/self/mountinfo").read_text(), *folders):
+        if not succeeds(["umount", point]):
+            output(["umount", "--lazy", point])
+
+
+def remove_folders(paths: Paths) -> None:
+    for folder in (paths.run, paths.state):
+        if folder.exists():
+            shutil.rmtree(folder)
+    for link in dangling(Path("/var/log/containers"), paths.state):
+        link.unlink()
+    for folder in SHARED_FOLDERS:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def dangling(folder: Path, state: Path) -> list[Path]:
+    """Links into the state folder; the kubelet makes them beside those of other runtimes."""
+    if not folder.is_dir():
+        return []
+    return [
+        link
+        for link in folder.iterdir()
+        if link.is_symlink() and Path(os.readlink(link)).is_relative_to(state)
+    ]
