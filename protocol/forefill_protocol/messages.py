@@ -22,11 +22,11 @@ Mode = Literal["Observe", "Enforce"]
 Fallback = Literal["Safe", "Deny", "Open"]
 
 
-class Message(Struct, frozen=True, tag_field="type"):
+class Message(Struct, frozen=True, omit_defaults=True, tag_field="type"):
     """What both directions have in common: the field `type` names the message."""
 
 
-class Spread(Struct, frozen=True):
+class Spread(Struct, frozen=True, omit_defaults=True):
     """How a quantity was distributed inside one window."""
 
     mean: Amount
@@ -34,7 +34,7 @@ class Spread(Struct, frozen=True):
     p95: Amount
 
 
-class Forecast(Struct, frozen=True):
+class Forecast(Struct, frozen=True, omit_defaults=True):
     """Offered demand expected in one coming window, tokens/s."""
 
     mean: Amount
@@ -43,7 +43,7 @@ class Forecast(Struct, frozen=True):
     p95: Amount
 
 
-class Expectation(Struct, frozen=True):
+class Expectation(Struct, frozen=True, omit_defaults=True):
     """Work declared to come: `tokens` in all, spread evenly from `after_seconds` on over `for_seconds`."""
 
     after_seconds: Seconds
@@ -51,7 +51,7 @@ class Expectation(Struct, frozen=True):
     tokens: Amount
 
 
-class Holding(Struct, frozen=True):
+class Holding(Struct, frozen=True, omit_defaults=True):
     """The lease a sidecar still holds for one policy when it (re)connects."""
 
     policy: PolicyName
@@ -64,7 +64,7 @@ class Holding(Struct, frozen=True):
     ticket: Annotated[bytes, Meta(max_length=512)] = b""
 
 
-class PolicyReport(Struct, frozen=True):
+class PolicyReport(Struct, frozen=True, omit_defaults=True):
     """What one pod asked of one policy in one window.
 
     `offered` counts the tokens of requests that first arrived in the window, `backlog` the tokens that wait at its end.
@@ -91,7 +91,7 @@ class PolicyReport(Struct, frozen=True):
     restored: bool = False
 
 
-class Hello(Message, frozen=True, tag="hello"):
+class Hello(Message, frozen=True, omit_defaults=True, tag="hello"):
     """First message up. `boot_id` changes with each start of the sidecar's process and scopes the report sequence."""
 
     protocol: Count
@@ -100,14 +100,14 @@ class Hello(Message, frozen=True, tag="hello"):
     holdings: Annotated[list[Holding], Meta(max_length=16)]
 
 
-class Report(Message, frozen=True, tag="report"):
+class Report(Message, frozen=True, omit_defaults=True, tag="report"):
     """Sent once a window. `sequence` rises by one a report; a repeated or older one is answered but not counted."""
 
     sequence: Count
     entries: Annotated[list[PolicyReport], Meta(max_length=16)]
 
 
-class Ack(Message, frozen=True, tag="ack"):
+class Ack(Message, frozen=True, omit_defaults=True, tag="ack"):
     """The sidecar's bucket runs at this grant, under this generation of the policy."""
 
     policy: PolicyName
@@ -115,26 +115,26 @@ class Ack(Message, frozen=True, tag="ack"):
     policy_generation: Count
 
 
-class Renew(Message, frozen=True, tag="renew"):
+class Renew(Message, frozen=True, omit_defaults=True, tag="renew"):
     """The kubelet rotated the pod's token; the stream goes on under the new one."""
 
     token: Annotated[str, Meta(max_length=16384)]
 
 
-class Goodbye(Message, frozen=True, tag="goodbye"):
+class Goodbye(Message, frozen=True, omit_defaults=True, tag="goodbye"):
     """The pod ends: its grants may be given to others at once."""
 
     reason: Sentence = ""
 
 
-class Step(Struct, frozen=True):
+class Step(Struct, frozen=True, omit_defaults=True):
     """From `after_seconds` on the bucket fills at `fill_rate`."""
 
     after_seconds: Seconds
     fill_rate: Amount
 
 
-class ForecastSettings(Struct, frozen=True):
+class ForecastSettings(Struct, frozen=True, omit_defaults=True):
     """Which model forecasts, the quantile that early reports watch, and how many windows ahead."""
 
     model: ShortText
@@ -142,21 +142,21 @@ class ForecastSettings(Struct, frozen=True):
     horizon_windows: Annotated[int, Meta(ge=1, le=12)]
 
 
-class QueueSettings(Struct, frozen=True):
+class QueueSettings(Struct, frozen=True, omit_defaults=True):
     """How long a request may wait for tokens, and how many may wait at once."""
 
     max_wait_seconds: Seconds
     max_requests: Count
 
 
-class CostSettings(Struct, frozen=True):
+class CostSettings(Struct, frozen=True, omit_defaults=True):
     """Tokens a request costs: the number in its `header` when the name is set and the number is there, else `default`."""
 
     default: Amount
     header: ShortText = ""
 
 
-class PolicySettings(Struct, frozen=True):
+class PolicySettings(Struct, frozen=True, omit_defaults=True):
     """The parts of a TokenPolicy that a sidecar acts on and that may change while it runs."""
 
     report_interval_seconds: Seconds
@@ -167,7 +167,7 @@ class PolicySettings(Struct, frozen=True):
     cost: CostSettings
 
 
-class Assignment(Message, frozen=True, tag="assignment"):
+class Assignment(Message, frozen=True, omit_defaults=True, tag="assignment"):
     """A grant: `fill_rate` until the next report is due plus a margin, `safe_rate` until the lease ends, then the fallback.
 
     All durations count from the moment the sidecar *sent* report `answers`; a push names the newest report received.
@@ -195,7 +195,7 @@ class Assignment(Message, frozen=True, tag="assignment"):
     ca_bundle: Annotated[str, Meta(max_length=65536)] = ""
 
 
-class Recall(Message, frozen=True, tag="recall"):
+class Recall(Message, frozen=True, omit_defaults=True, tag="recall"):
     """The operator needs part of a grant back now: run at `fill_rate` and acknowledge."""
 
     policy: PolicyName
@@ -204,7 +204,7 @@ class Recall(Message, frozen=True, tag="recall"):
     reason: Sentence = ""
 
 
-class Refused(Message, frozen=True, tag="refused"):
+class Refused(Message, frozen=True, omit_defaults=True, tag="refused"):
     """The operator will not serve `policy` (or, when empty, this stream). `code` follows HTTP's meaning."""
 
     code: Annotated[int, Meta(ge=400, le=599)]
@@ -213,7 +213,7 @@ class Refused(Message, frozen=True, tag="refused"):
     retry_after_seconds: Seconds = 0.0
 
 
-class Bye(Message, frozen=True, tag="bye"):
+class Bye(Message, frozen=True, omit_defaults=True, tag="bye"):
     """This operator ends or hands over: connect again after the given time."""
 
     reason: Sentence
