@@ -55,7 +55,9 @@ def read_tokens(lines: Iterable[str], source: str) -> list[tuple[str, Client]]:
         if not any(fields) or fields[0].startswith("#"):
             continue
         if len(fields) not in (3, 4) or not all(fields):
-            raise BadTokenFile(f"{source} line {number}: expected token,name,uid[,namespace], found {len(fields)} fields")
+            raise BadTokenFile(
+                f"{source} line {number}: expected token,name,uid[,namespace], found {len(fields)} fields"
+            )
         token, name, uid, namespace = [*fields, "default"][:4]
         pairs.append((token, Client(namespace=namespace, service_account="static", pod=name, pod_uid=uid, labels={})))
     return pairs

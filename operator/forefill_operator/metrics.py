@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from forefill_protocol import messages
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from forefill_protocol import messages
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PLAN_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -18,20 +19,34 @@ class Metrics:
             "forefill_operator_messages", "Messages received from sidecars.", ["type"], registry=self.registry
         )
         self._rejected = Counter(
-            "forefill_operator_upgrades_rejected", "Connections refused at the upgrade.", ["code"], registry=self.registry
+            "forefill_operator_upgrades_rejected",
+            "Connections refused at the upgrade.",
+            ["code"],
+            registry=self.registry,
         )
         self._refused = Counter(
-            "forefill_operator_frames_refused", "Frames answered with Refused.", ["code"], registry=self.registry
+            "forefill_operator_frames_refused",
+            "Frames answered with Refused.",
+            ["code"],
+            registry=self.registry,
         )
         self._policies_refused = Counter(
-            "forefill_operator_entries_refused", "Policy entries answered with Refused.", ["code"], registry=self.registry
+            "forefill_operator_entries_refused",
+            "Policy entries answered with Refused.",
+            ["code"],
+            registry=self.registry,
         )
         self._invalid = Gauge(
-            "forefill_operator_policies_invalid", "Policies whose newest spec is not accepted.", registry=self.registry
+            "forefill_operator_policies_invalid",
+            "Policies whose newest spec is not accepted.",
+            registry=self.registry,
         )
         self._streams = Gauge("forefill_operator_streams", "Sidecars connected.", registry=self.registry)
         self._plan_seconds = Histogram(
-            "forefill_operator_plan_seconds", "Time to plan all policies.", buckets=_PLAN_BUCKETS, registry=self.registry
+            "forefill_operator_plan_seconds",
+            "Time to plan all policies.",
+            buckets=_PLAN_BUCKETS,
+            registry=self.registry,
         )
         self._figures: dict[str, Gauge] = {}
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from typing import assert_never
 
 import aiofastnet
-from forefill_protocol import codec, messages
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from forefill_operator.client import Client
@@ -15,6 +14,7 @@ from forefill_operator.controller import Controller, Deliveries
 from forefill_operator.identity import Authenticator, Rejected
 from forefill_operator.metrics import Metrics
 from forefill_operator.upgrade import Upgrade
+from forefill_protocol import codec, messages
 
 # A frame over the protocol's bound is refused with a sentence; one over this is not even read to its end.
 HARD_FRAME_BYTES = 4 * codec.MAX_FRAME_BYTES

@@ -120,7 +120,9 @@ def bearer_token(head: bytes, path: bytes) -> str:
         raise Rejected(400, "only GET with HTTP/1.1 is answered here")
     if parts[1] != path:
         raise Rejected(404, f"nothing is served here but {path.decode()}")
-    values = [value.strip() for name, _, value in (line.partition(b":") for line in lines) if name.lower() == b"authorization"]
+    values = [
+        value.strip() for name, _, value in (line.partition(b":") for line in lines) if name.lower() == b"authorization"
+    ]
     if len(values) != 1 or not values[0].startswith(b"Bearer "):
         raise Rejected(401, "the upgrade needs exactly one header Authorization: Bearer TOKEN")
     try:

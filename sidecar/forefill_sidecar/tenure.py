@@ -115,7 +115,9 @@ class Tenure:
         """What the operator must know of this pod when the stream (re)opens."""
         held, allowance = self.assignment, self.allowance(now)
         if held is None:
-            return Holding(policy=self.listener.policy, fill_rate=allowance.fill_rate, safe_rate=self.listener.safe_rate)
+            return Holding(
+                policy=self.listener.policy, fill_rate=allowance.fill_rate, safe_rate=self.listener.safe_rate
+            )
         return Holding(
             policy=held.policy,
             policy_uid=held.policy_uid,
