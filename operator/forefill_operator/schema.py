@@ -114,7 +114,7 @@ def _sentence(error: jsonschema.ValidationError) -> tuple[str, str]:
     bounds = error.schema if isinstance(error.schema, Mapping) else {}
     match error.validator:
         case "required":
-            missing = next(name for name in limit if name not in got)
+            missing = next(name for name in limit if name not in tuple(got))
             return f"{field}.{missing}".removeprefix("manifest."), "is required"
         case "type":
             return field, f"is {_shown(got)}, but must be {_ARTICLES[limit]}"
