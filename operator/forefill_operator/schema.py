@@ -109,12 +109,13 @@ def _path(steps: Iterator[str | int]) -> str:
 
 def _sentence(error: jsonschema.ValidationError) -> tuple[str, str]:
     """The field and what is wrong with it, in one sentence that tells what is allowed."""
-    field, got = _path(iter(error.absolute_path)), error.instance
+    field = _path(iter(error.absolute_path))
+    got: Any = error.instance
     limit: Any = error.validator_value
     bounds = error.schema if isinstance(error.schema, Mapping) else {}
     match error.validator:
         case "required":
-            missing = next(name for name in limit if name not in tuple(got))
+            missing = next(name for name in limit if name not in got)
             return f"{field}.{missing}".removeprefix("manifest."), "is required"
         case "type":
             return field, f"is {_shown(got)}, but must be {_ARTICLES[limit]}"
