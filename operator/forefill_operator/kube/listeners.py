@@ -1,0 +1,97 @@
+"""What a pod's policies become in its sidecar: ports, variables, and the rates that hold until the operator answers."""
+
+from collections.abc import Iterable, Sequence, Set
+
+from msgspec import Struct
+
+from forefill_operator.policy import SAFE_SHARE, Spec, TokenPolicy
+from forefill_protocol import podsettings
+from forefill_protocol.messages import CostSettings, ForecastSettings, PolicySettings, QueueSettings
+from forefill_protocol.podsettings import PolicyListener
+
+# A policy without clients yet expects this many, so that the first ones together stay within its safe share.
+FEWEST_CLIENTS = 10
+
+
+class Candidate(Struct, frozen=True):
+    """A policy and how many clients its status counts."""
+
+    policy: TokenPolicy
+    clients: int = 0
+
+
+class NotInjectable(Exception):
+    """The pod asks for what can't be; the sentence says why."""
+
+
+def make(chosen: Sequence[Candidate], declared: Set[int]) -> list[PolicyListener]:
+    """One a policy: on its own port, or the next free one when an earlier policy of the pod has it.
+
+    `declared` are the ports of the pod's containers. Raises NotInjectable.
+    """
+    if podsettings.HEALTH_PORT in declared:
+        raise NotInjectable(f"a container declares port {podsettings.HEALTH_PORT}, which the sidecar's probes need")
+    taken = {podsettings.HEALTH_PORT}
+    served = []
+    for candidate in chosen:
+        port = _port(candidate, declared, taken)
+        taken.add(port)
+        served.append(_listener(candidate, port))
+    return served
+
+
+def _port(candidate: Candidate, declared: Set[int], taken: Set[int]) -> int:
+    wanted, key = candidate.policy.spec.inject.port, candidate.policy.key
+    if wanted in declared:
+        raise NotInjectable(f"a container declares port {wanted}, which is inject.port of TokenPolicy {key}")
+    for port in range(wanted, 65536):
+        if port not in taken and port not in declared:
+            return port
+    raise NotInjectable(f"no port from {wanted} on is free for TokenPolicy {key}")
+
+
+def _listener(candidate: Candidate, port: int) -> PolicyListener:
+    policy, spec = candidate.policy, candidate.policy.spec
+    rate = safe_rate(spec.fill_rate.max, candidate.clients)
+    return PolicyListener(
+        policy=policy.key,
+        policy_uid=policy.uid,
+        policy_generation=policy.generation,
+        port=port,
+        upstream=spec.upstream.url,
+        upstream_ca_bundle=spec.upstream.ca_bundle,
+        mode=spec.mode,
+        safe_rate=rate,
+        burst=rate * spec.burst.seconds,
+        settings=settings(spec),
+    )
+
+
+def safe_rate(highest_rate: float, clients: int) -> float:
+    """Tokens/s of a pod that the operator never answered: twice the known clients fit into the policy's safe share."""
+    return SAFE_SHARE * highest_rate / max(FEWEST_CLIENTS, 2 * clients)
+
+
+def settings(spec: Spec) -> PolicySettings:
+    """The part of a spec that a sidecar acts on."""
+    return PolicySettings(
+        report_interval_seconds=spec.report.interval_seconds,
+        lease_seconds=spec.report.lease_seconds,
+        fallback=spec.fallback,
+        forecast=ForecastSettings(
+            model=spec.forecast.model, quantile=spec.forecast.quantile, horizon_windows=spec.forecast.horizon_windows
+        ),
+        queue=QueueSettings(max_wait_seconds=spec.queue.max_wait_seconds, max_requests=spec.queue.max_requests),
+        cost=CostSettings(default=spec.cost.default, header=spec.cost.header),
+    )
+
+
+def variables(chosen: Iterable[Candidate], served: Iterable[PolicyListener]) -> dict[str, str]:
+    """Name and value of every variable that the pod's containers get. Raises NotInjectable."""
+    values: dict[str, str] = {}
+    for candidate, listener in zip(chosen, served, strict=True):
+        for variable in candidate.policy.spec.inject.env:
+            if variable.name in values:
+                raise NotInjectable(f"two of the pod's TokenPolicies set the variable {variable.name}")
+            values[variable.name] = f"http://127.0.0.1:{listener.port}{variable.path}"
+    return values
