@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
-from forefill_protocol.messages import Fallback, Mode
 from msgspec import Struct
+
+from forefill_protocol.messages import Fallback, Mode
 
 GROUP, VERSION, PLURAL, KIND = "forefill.io", "v1alpha1", "tokenpolicies", "TokenPolicy"
 API_VERSION = f"{GROUP}/{VERSION}"

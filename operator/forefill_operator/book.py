@@ -1,0 +1,305 @@
+"""One policy being served: its clients, what is planned for them, and the grants that follow. Pure: `now` is given.
+
+Reductions go out at once; raises wait until what the others hold leaves room, and are pushed when an acknowledgement
+or the end of an envelope makes it.
+"""
+
+from collections.abc import Iterable
+from math import fsum
+
+from forefill_operator import explain, grants, plan, selection, shaping
+from forefill_operator.client import Client
+from forefill_operator.demand import Demand, demand_of
+from forefill_operator.learning import Learning, claimed_envelope
+from forefill_operator.ledger import Held, Ledger
+from forefill_operator.member import Member
+from forefill_operator.plan import Need, Plan, Standing
+from forefill_operator.policy import TokenPolicy
+from forefill_operator.shaping import Load
+from forefill_protocol.messages import Assignment, Down, Holding, PolicyReport, Refused
+
+# A client that can't wait for the next interval is planned for within this time.
+REPLAN_SECONDS = 1.0
+# A request counts as changed when it exceeds the one planned for by this factor.
+CHANGED = 1.1
+# Room smaller than this part of what a waiting client is to get is left to grow, rather than pushed in crumbs.
+SMALLEST_RAISE = 0.02
+
+
+# Messages, each with the uid of the pod whose stream it is for.
+Deliveries = list[tuple[str, Down]]
+
+
+class Book:
+    """`learning` accounts for clients of an earlier operator; `load` is the resource's, None while unknown."""
+
+    def __init__(self, policy: TokenPolicy, learning: Learning, now: float) -> None:
+        self.policy = policy
+        self.load: Load | None = None
+        self.learning = learning
+        self.ledger = Ledger()
+        self.members: dict[str, Member] = {}
+        self.plan: Plan
+        self._requested = 0.0
+        self._promised = 0.0
+        self._waiting: dict[str, None] = {}
+        self._urgent: set[str] = set()
+        self._next_plan_at = 0.0
+        self._replan(now)
+
+    def put(self, policy: TokenPolicy, now: float) -> Deliveries:
+        """Serve this policy. A change is planned for and pushed to everybody at once."""
+        if policy == self.policy:
+            return []
+        self.policy = policy
+        for member in self.members.values():
+            member.policy_changed()
+            member.selected = selection.admits(policy, member.client.namespace, member.client.labels)
+        self._replan(now)
+        return self._push(self._within_reach(now), now)
+
+    # Messages of clients
+
+    def hello(self, client: Client, holding: Holding, now: float) -> Down:
+        """Answer at once: what the client holds is confirmed, a newcomer gets what fits."""
+        if refused := self._refusal(client):
+            return refused
+        member = self._member(client)
+        self._take_word(member, holding, now)
+        member.heard(0, self.policy.spec.report, now)
+        if member.planned is None:
+            self._welcome(member)
+        return self._grant(member, now)
+
+    def report(self, client: Client, entry: PolicyReport, sequence: int, is_new: bool, now: float) -> Deliveries:
+        """The answer comes first, then pushes to others for which the acknowledgement in it made room."""
+        if refused := self._refusal(client):
+            return [(client.pod_uid, refused)]
+        member = self._member(client)
+        member.brings(entry.grant_sequence)
+        self._acknowledge(member, entry.grant_sequence, entry.policy_generation, now)
+        if not is_new and member.assignment is not None:
+            return [(client.pod_uid, member.assignment), *self._pump(now)]
+        if is_new:
+            self._count(member, entry)
+        member.heard(max(sequence, member.answers), self.policy.spec.report, now)
+        if member.planned is None:
+            self._welcome(member)
+        self._meet(member, entry.early)
+        return [(client.pod_uid, self._grant(member, now)), *self._pump(now)]
+
+    def acknowledge(self, pod_uid: str, sequence: int, generation: int, now: float) -> Deliveries:
+        """The client's bucket runs at this grant: what earlier ones held beyond it is free."""
+        member = self.members.get(pod_uid)
+        if member is None:
+            return []
+        self._acknowledge(member, sequence, generation, now)
+        return self._pump(now)
+
+    def disconnected(self, pod_uid: str) -> None:
+        """The stream is gone; the lease runs on."""
+        if member := self.members.get(pod_uid):
+            member.connected = False
+
+    def ended(self, pod_uid: str, now: float) -> Deliveries:
+        """The pod is known to have ended: what it held is free at once."""
+        member = self.members.pop(pod_uid, None)
+        if member is None:
+            return []
+        self.ledger.release(pod_uid)
+        self._requested -= member.demand.request if member.demand else 0.0
+        self._promised -= member.planned or 0.0
+        self._waiting.pop(pod_uid, None)
+        self._urgent.discard(pod_uid)
+        return self._pump(now)
+
+    # Time
+
+    def tick(self, now: float) -> Deliveries:
+        """Plan when an interval has passed, sooner when somebody can't wait; push what has become possible."""
+        urgent = self._urgent and now >= self.plan.made_at + REPLAN_SECONDS
+        if not urgent and now < self._next_plan_at:
+            return []
+        in_a_hurry = [member for uid in self._urgent if (member := self.members.get(uid))]
+        self._replan(now)
+        raises = [member for member in in_a_hurry if self._wants_more(member) and member.can_be_pushed_to(now)]
+        return self._make_room(raises, now) + self._push(raises, now) + self._pump(now)
+
+    def _replan(self, now: float) -> None:
+        self.ledger.refresh(now)
+        self._forget_the_gone(now)
+        self.plan = plan.plan(self.policy, self._standing(now), self.load, now)
+        for uid, member in self.members.items():
+            member.planned = self.plan.rates.get(uid)
+            member.planned_for = member.demand.request if member.demand else member.planned or 0.0
+        self._requested, self._promised = self.plan.terms.requested, fsum(self.plan.rates.values())
+        self._urgent.clear()
+        self._next_plan_at = now + self.policy.spec.report.interval_seconds
+
+    def _standing(self, now: float) -> Standing:
+        fresh = {uid: member for uid, member in self.members.items() if member.is_fresh(now)}
+        silent = fsum(account.held.rate for uid, account in self.ledger.accounts.items() if uid not in fresh)
+        needs = [Need(uid, member.demand) for uid, member in fresh.items()]
+        return Standing(needs, silent + self.learning.unknown_at(now))
+
+    def _forget_the_gone(self, now: float) -> None:
+        """Whoever is away and holds nothing any more, not even a safe rate, needs no remembering."""
+        gone = [
+            uid
+            for uid, member in self.members.items()
+            if not member.connected and not member.is_live(now) and self.ledger.held_by(uid, now).rate <= 0
+        ]
+        for uid in gone:
+            del self.members[uid]
+            self.ledger.release(uid)
+            self._waiting.pop(uid, None)
+
+    # What a client says
+
+    def _refusal(self, client: Client) -> Refused | None:
+        if selection.admits(self.policy, client.namespace, client.labels):
+            return None
+        if member := self.members.get(client.pod_uid):
+            member.selected = False
+        key = self.policy.key
+        return Refused(code=403, policy=key, sentence=f"TokenPolicy {key} does not admit pod {client.name}")
+
+    def _member(self, client: Client) -> Member:
+        member = self.members.get(client.pod_uid)
+        if member is None:
+            member = self.members[client.pod_uid] = Member(client)
+        member.client, member.selected = client, True
+        return member
+
+    def _take_word(self, member: Member, holding: Holding, now: float) -> None:
+        uid = member.client.pod_uid
+        account = self.ledger.accounts.get(uid)
+        if account is None or not account.knows(holding.grant_sequence):
+            envelope = claimed_envelope(holding, self.policy.spec, self.learning, len(self.members), now)
+            self.ledger.issue(uid, envelope, now)
+            if account is None and holding.grant_sequence > 0:
+                self._returns(member, envelope.rate)
+        member.brings(holding.grant_sequence)
+        self.ledger.acknowledge(uid, holding.grant_sequence, now)
+        if holding.policy_uid == self.policy.uid:
+            member.generation = holding.policy_generation
+
+    def _returns(self, member: Member, claimed_rate: float) -> None:
+        """Until its first report, a client of an earlier operator is taken to need what it holds."""
+        member.demand = Demand(request=claimed_rate, reactive=claimed_rate)
+        self._requested += claimed_rate
+        self._promise(member, claimed_rate)
+
+    def _acknowledge(self, member: Member, sequence: int, generation: int, now: float) -> None:
+        member.acknowledge(sequence, generation)
+        self.ledger.acknowledge(member.client.pod_uid, sequence, now)
+
+    def _count(self, member: Member, entry: PolicyReport) -> None:
+        before = member.demand
+        spec = self.policy.spec
+        member.demand = demand_of(
+            entry, before.owed if before else 0.0, spec.report.interval_seconds, spec.fill_rate.max
+        )
+        self._requested += member.demand.request - (before.request if before else 0.0)
+
+    # Between two plans
+
+    def _welcome(self, member: Member) -> None:
+        """A newcomer gets an equal share of what there is, as far as that is free, and is planned for soon."""
+        share = self._available() / max(len(self.members), 1)
+        self._promise(member, share)
+        self._urgent.add(member.client.pod_uid)
+
+    def _meet(self, member: Member, early: bool) -> None:
+        """A larger request raises the target by the formula: the difference is the client's, at once."""
+        if member.demand is None or member.planned is None or member.demand.request <= member.planned:
+            return
+        free = max(self._available() - self._promised, 0.0)
+        if early or member.demand.request > CHANGED * member.planned_for:
+            self._urgent.add(member.client.pod_uid)
+        self._promise(member, min(member.demand.request, member.planned + free))
+
+    def _promise(self, member: Member, rate: float) -> None:
+        self._promised += rate - (member.planned or 0.0)
+        member.planned = rate
+
+    def _available(self) -> float:
+        spec = self.policy.spec
+        terms = shaping.shape(spec.fill_rate, max(self._requested, 0.0), spec.weights.prediction.initial, self.load)
+        return plan.available_rate(terms, self.plan.reserved, spec.fill_rate.max)
+
+    @property
+    def waiting(self) -> int:
+        """Clients whose grant is below their plan until others have given way."""
+        return len(self._waiting)
+
+    # Grants
+
+    def _grant(self, member: Member, now: float) -> Assignment:
+        """What is planned for the member, as far as it fits; the rest is waited for."""
+        uid, planned = member.client.pod_uid, member.planned or 0.0
+        own, others = self.ledger.held_by(uid, now), self._held_by_others(uid, now)
+        burst = self._burst(planned)
+        amounts = grants.fitting(planned, burst, self.policy.spec, own, others, len(self.members))
+        request = member.demand.request if member.demand else None
+        reason = explain.rate_sentence(amounts.rate, planned, request, self.plan)
+        member.assignment = grants.assignment(self.policy, member, amounts, member.next_sequence(), reason)
+        self.ledger.issue(uid, grants.envelope(member.assignment, member.received_at, self.policy.spec), now)
+        if self._wants_more(member):
+            self._waiting[uid] = None
+        else:
+            self._waiting.pop(uid, None)
+        return member.assignment
+
+    def _held_by_others(self, pod_uid: str, now: float) -> Held:
+        """What has not spoken may hold its whole rate as a safe rate, too."""
+        others, unknown = self.ledger.others(pod_uid), self.learning.unknown_at(now)
+        burst = unknown * self.policy.spec.burst.seconds
+        return Held(others.rate + unknown, others.safe_rate + unknown, others.burst + burst)
+
+    def _burst(self, rate: float) -> float:
+        """The client's part of the whole depth, in proportion to its rate."""
+        spec = self.policy.spec
+        depth = spec.fill_rate.max * spec.burst.seconds
+        whole = self.plan.available + self.plan.reserved
+        return min(depth * rate / whole, depth) if whole > 0 else 0.0
+
+    def _wants_more(self, member: Member) -> bool:
+        return member.rate < (member.planned or 0.0) * (1 - 1e-6)
+
+    def _within_reach(self, now: float) -> list[Member]:
+        return [member for member in self.members.values() if member.can_be_pushed_to(now)]
+
+    def _push(self, members: Iterable[Member], now: float) -> Deliveries:
+        return [(member.client.pod_uid, self._grant(member, now)) for member in members]
+
+    def _make_room(self, raises: list[Member], now: float) -> Deliveries:
+        """Push reductions, largest first, as far as the raises need; others learn with their next report."""
+        need = fsum((member.planned or 0.0) - member.rate for member in raises) - self._room(now)
+        if need <= 0:
+            return []
+        slack = [(m.rate - (m.planned or 0.0), m.client.pod_uid) for m in self._within_reach(now)]
+        pushes: Deliveries = []
+        for spare, uid in sorted(slack, reverse=True):
+            if need <= 0 or spare <= 0:
+                break
+            pushes += self._push([self.members[uid]], now)
+            need -= spare
+        return pushes
+
+    def _pump(self, now: float) -> Deliveries:
+        """Give free room to those who wait, in the order in which they came."""
+        pushes: Deliveries = []
+        while self._waiting and (room := self._room(now)) > 0:
+            member = self.members[next(iter(self._waiting))]
+            wanted = (member.planned or 0.0) - member.rate
+            if wanted <= 0 or not member.can_be_pushed_to(now):
+                del self._waiting[member.client.pod_uid]
+            elif room < min(wanted, SMALLEST_RAISE * (member.planned or 0.0)):
+                break
+            else:
+                pushes += self._push([member], now)
+        return pushes
+
+    def _room(self, now: float) -> float:
+        return self.policy.spec.fill_rate.max - self.learning.unknown_at(now) - self.ledger.held.rate

@@ -1,0 +1,72 @@
+"""The conditions of a TokenPolicy: what is true of it, why, and since when."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from forefill_operator.policy import InvalidPolicy
+from forefill_operator.shaping import Load
+
+MOST_NAMED = 3
+
+
+class Condition(Struct, frozen=True, rename="camel"):
+    """As the Kubernetes API conventions define it. `last_transition_time` is empty until it is written down."""
+
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str
+    observed_generation: int
+    last_transition_time: str = ""
+
+
+def accepted(invalid: InvalidPolicy | None, generation: int) -> Condition:
+    if invalid is None:
+        return Condition("Accepted", "True", "Accepted", "The policy is served", generation)
+    return Condition("Accepted", "False", invalid.reason, str(invalid), generation)
+
+
+def enforced(mode: str, laggards: Sequence[str], clients: int, generation: int) -> Condition:
+    """True only when every live client has acknowledged this generation; `laggards` names those that have not."""
+    if mode == "Observe":
+        return Condition("Enforced", "False", "Observing", "Mode Observe delays and refuses nothing", generation)
+    if clients == 0:
+        return Condition("Enforced", "True", "NoClients", "No client is connected", generation)
+    if not laggards:
+        return Condition("Enforced", "True", "Acknowledged", "Every client runs this generation", generation)
+    named = ", ".join(sorted(laggards)[:MOST_NAMED])
+    more = f" and {len(laggards) - MOST_NAMED} more" if len(laggards) > MOST_NAMED else ""
+    message = f"Generation {generation} is not acknowledged by {named}{more}; {clients} clients in all"
+    return Condition("Enforced", "False", "Pending", message, generation)
+
+
+def not_enforced(generation: int) -> Condition:
+    """No generation of the policy has been valid yet: there is nothing to enforce."""
+    return Condition("Enforced", "False", "NotAccepted", "No valid policy to enforce", generation)
+
+
+def load_known(load: Load | None, generation: int) -> Condition:
+    if load is None:
+        message = "No source of load is configured; the fill rate follows demand alone"
+        return Condition("LoadKnown", "False", "NoSource", message, generation)
+    return Condition("LoadKnown", "True", "Fresh", f"Mean load {load.mean:.2f}", generation)
+
+
+def dated(conditions: Sequence[Condition], before: Sequence[Condition], wall_time: str) -> list[Condition]:
+    """`last_transition_time` stays while the status of a condition stays; `wall_time` (RFC 3339) where it flips."""
+    old = {condition.type: condition for condition in before}
+    return [_dated(condition, old.get(condition.type), wall_time) for condition in conditions]
+
+
+def _dated(condition: Condition, before: Condition | None, wall_time: str) -> Condition:
+    stays = before is not None and before.status == condition.status and before.last_transition_time
+    return Condition(
+        type=condition.type,
+        status=condition.status,
+        reason=condition.reason,
+        message=condition.message,
+        observed_generation=condition.observed_generation,
+        last_transition_time=before.last_transition_time if before and stays else wall_time,
+    )

@@ -1,0 +1,172 @@
+"""The operator as a state machine of messages: what came in, and when, to what must go out. No I/O, no clock.
+
+The shell authenticates, decodes, calls one method here and sends what it returns; `tick` every TICK_SECONDS.
+"""
+
+from forefill_operator import status
+from forefill_operator.book import Book, Deliveries
+from forefill_operator.client import Client
+from forefill_operator.figures import Figures, figures_of
+from forefill_operator.learning import Learning
+from forefill_operator.ledger import CLOCK_MARGIN
+from forefill_operator.policy import InvalidPolicy, TokenPolicy
+from forefill_operator.shaping import Load
+from forefill_operator.status import PolicyStatus
+from forefill_protocol.messages import Ack, Down, Hello, PolicyReport, Refused, Report
+
+__all__ = ["TICK_SECONDS", "Controller", "Deliveries", "Figures"]
+
+TICK_SECONDS = 0.5
+
+
+class _Session:
+    """The newest report of one boot of one sidecar, for all its policies."""
+
+    __slots__ = ("boot_id", "sequence")
+
+    def __init__(self, boot_id: str = "") -> None:
+        self.boot_id = boot_id
+        self.sequence = 0
+
+    def is_new(self, sequence: int) -> bool:
+        newer = sequence > self.sequence
+        self.sequence = max(self.sequence, sequence)
+        return newer
+
+
+class Controller:
+    """`first_start`: no operator ever granted anything here, so that there is nothing to learn."""
+
+    def __init__(self, *, first_start: bool = False) -> None:
+        self.books: dict[str, Book] = {}
+        self._first_start = first_start
+        self._started_at: float | None = None
+        self._removed: set[str] = set()
+        self._invalid: dict[str, tuple[InvalidPolicy, int]] = {}
+        self._sessions: dict[str, _Session] = {}
+
+    # Policies
+
+    def put_policy(self, policy: TokenPolicy, now: float, *, is_new: bool = False) -> Deliveries:
+        """`is_new`: no operator has ever served this policy (its status is empty): there is nothing to learn."""
+        self._invalid.pop(policy.key, None)
+        self._removed.discard(policy.key)
+        if book := self.books.get(policy.key):
+            return book.put(policy, now)
+        self.books[policy.key] = Book(policy, Learning() if is_new else self._learning(policy, now), now)
+        return []
+
+    def reject_policy(self, key: str, invalid: InvalidPolicy, generation: int) -> None:
+        """The newest generation can't be served. The last good one goes on; without one reports are refused (503)."""
+        self._invalid[key] = (invalid, generation)
+
+    def remove_policy(self, key: str, now: float) -> Deliveries:
+        """What is held stays known, should a policy of this name come back."""
+        self._invalid.pop(key, None)
+        self._removed.add(key)
+        book = self.books.get(key)
+        members = book.members.values() if book else ()
+        return [(member.client.pod_uid, self._gone(key)) for member in members if member.connected]
+
+    def set_load(self, key: str, load: Load | None) -> None:
+        """Used by the next plan."""
+        if book := self.books.get(key):
+            book.load = load
+
+    def _learning(self, policy: TokenPolicy, now: float) -> Learning:
+        """Leases of an earlier operator end one lease after this one read its first policy, at the latest."""
+        if self._started_at is None:
+            self._started_at = now
+        until = self._started_at + CLOCK_MARGIN * policy.spec.report.lease_seconds
+        return Learning() if self._first_start else Learning(policy.spec.fill_rate.max, until)
+
+    # Messages
+
+    def hello(self, client: Client, hello: Hello, now: float) -> Deliveries:
+        """One answer a holding, at once."""
+        session = self._sessions.get(client.pod_uid)
+        if session is None or session.boot_id != hello.boot_id:
+            self._sessions[client.pod_uid] = _Session(hello.boot_id)
+        answers: Deliveries = []
+        for holding in hello.holdings:
+            book = self._book(holding.policy)
+            answer: Down = book if isinstance(book, Refused) else book.hello(client, holding, now)
+            answers.append((client.pod_uid, answer))
+        return answers
+
+    def report(self, client: Client, report: Report, now: float) -> Deliveries:
+        """One answer an entry, then pushes to others."""
+        is_new = self._sessions.setdefault(client.pod_uid, _Session()).is_new(report.sequence)
+        sendings: Deliveries = []
+        seen: set[str] = set()
+        for entry in report.entries:
+            sendings += self._entry(client, entry, report.sequence, is_new and entry.policy not in seen, now)
+            seen.add(entry.policy)
+        return sendings
+
+    def _entry(self, client: Client, entry: PolicyReport, sequence: int, is_new: bool, now: float) -> Deliveries:
+        book = self._book(entry.policy)
+        if isinstance(book, Refused):
+            return [(client.pod_uid, book)]
+        return book.report(client, entry, sequence, is_new, now)
+
+    def ack(self, pod_uid: str, ack: Ack, now: float) -> Deliveries:
+        book = self._book(ack.policy)
+        if isinstance(book, Refused):
+            return []
+        return book.acknowledge(pod_uid, ack.grant_sequence, ack.policy_generation, now)
+
+    def goodbye(self, pod_uid: str, now: float) -> Deliveries:
+        """The pod ends by its own word: its grants are free at once."""
+        return self.ended(pod_uid, now)
+
+    def disconnected(self, pod_uid: str, now: float) -> None:
+        """The last stream of the pod is gone; its leases run on."""
+        for book in self.books.values():
+            book.disconnected(pod_uid)
+
+    def ended(self, pod_uid: str, now: float) -> Deliveries:
+        """The pod is known to have ended. Returns pushes to those who waited for what it held."""
+        self._sessions.pop(pod_uid, None)
+        return [
+            sending
+            for key, book in self.books.items()
+            for sending in book.ended(pod_uid, now)
+            if key not in self._removed
+        ]
+
+    def tick(self, now: float) -> Deliveries:
+        return [sending for key, book in self.books.items() if key not in self._removed for sending in book.tick(now)]
+
+    # Refusals
+
+    def _book(self, key: str) -> Book | Refused:
+        if key in self._removed:
+            return self._gone(key)
+        if book := self.books.get(key):
+            return book
+        if key in self._invalid:
+            # Sidecars take 503 as no answer: they go on at their safe rate until the policy has been mended.
+            invalid, _ = self._invalid[key]
+            return Refused(code=503, policy=key, sentence=f"TokenPolicy {key} is invalid: {invalid}"[:1024])
+        return Refused(code=404, policy=key, sentence=f"there is no TokenPolicy {key}")
+
+    def _gone(self, key: str) -> Refused:
+        return Refused(code=410, policy=key, sentence=f"TokenPolicy {key} was deleted")
+
+    # What others want to know
+
+    def status(self, key: str, now: float) -> PolicyStatus | None:
+        """None when there is no such policy."""
+        book, rejected = self.books.get(key), self._invalid.get(key)
+        if key in self._removed or (book is None and rejected is None):
+            return None
+        if book is None:
+            assert rejected is not None
+            return status.status_of_invalid(*rejected)
+        invalid, generation = rejected or (None, book.policy.generation)
+        return status.status_of(book, invalid, generation, now)
+
+    def figures(self, now: float) -> dict[str, Figures]:
+        """Numbers for metrics by policy and name; costs a pass over all clients."""
+        return {key: figures_of(book, now) for key, book in self.books.items() if key not in self._removed}

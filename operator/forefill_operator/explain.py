@@ -1,0 +1,36 @@
+"""Sentences for a rate: why it is what it is."""
+
+from forefill_operator.plan import Plan
+from forefill_operator.shaping import Terms
+
+
+def target_sentence(terms: Terms) -> str:
+    """The formula with its numbers, and the clamp where one took effect."""
+    text = f"{terms.base:.4g} base + {terms.predicted_total:.4g} predicted x {terms.weight_prediction:.4g}"
+    if terms.load:
+        text += f" + {terms.load.mean:.2f} load x {terms.load.weight:.4g}"
+    text += f" = {terms.target:.4g} tokens/s"
+    if terms.clamp == "Min":
+        return f"{text}, raised to min {terms.adjusted:.4g}"
+    if terms.clamp == "Max":
+        return f"{text}, cut to max {terms.adjusted:.4g}"
+    return text
+
+
+def rate_sentence(rate: float, planned: float, request: float | None, plan: Plan) -> str:
+    """Why one client runs at `rate`, tokens/s."""
+    text = f"{rate:.4g} tokens/s: {_basis(planned, request)}"
+    text += f"; clients share {plan.available:.4g}"
+    if plan.available < plan.terms.adjusted:
+        text += f" of {plan.terms.adjusted:.4g} ({plan.reserved:.4g} may be held by silent clients)"
+    if rate < planned * (1 - 1e-6):
+        text += f"; {planned:.4g} once others have acknowledged less"
+    return text
+
+
+def _basis(planned: float, request: float | None) -> str:
+    if request is None:
+        return "an equal share until the first report"
+    if planned < request * (1 - 1e-6):
+        return f"asked for {request:.4g}, cut to a fair share of {planned:.4g}"
+    return f"asked for {request:.4g} and got {planned - request:.4g} of the surplus"

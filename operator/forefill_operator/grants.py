@@ -1,0 +1,87 @@
+"""From a planned rate to a grant that fits: the envelope for the ledger and the Assignment for the wire."""
+
+from msgspec import Struct
+
+from forefill_operator.learning import last_rate
+from forefill_operator.ledger import CLOCK_MARGIN, Envelope, Held
+from forefill_operator.member import Member
+from forefill_operator.policy import SAFE_SHARE, Spec, TokenPolicy
+from forefill_protocol.messages import (
+    Assignment,
+    CostSettings,
+    ForecastSettings,
+    PolicySettings,
+    QueueSettings,
+)
+
+
+class Amounts(Struct, frozen=True, gc=False):
+    """A grant's rates, tokens/s, and burst, tokens."""
+
+    rate: float
+    safe_rate: float
+    burst: float
+
+
+def fitting(planned: float, burst: float, spec: Spec, own: Held, others: Held, clients: int) -> Amounts:
+    """The most of `planned` and `burst` that keeps every sum within its bound.
+
+    Bounds: rates max, safe rates SAFE_SHARE of max, bursts max * burst.seconds. What a client holds already may be
+    confirmed whatever the others hold: that raises no sum, and reductions never wait.
+    """
+    highest = spec.fill_rate.max
+    safe_budget = SAFE_SHARE * highest
+    rate = min(planned, max(own.rate, highest - others.rate))
+    safe_rate = min(rate, safe_budget / max(clients, 1), max(own.safe_rate, safe_budget - others.safe_rate))
+    depth = highest * spec.burst.seconds
+    return Amounts(rate, safe_rate, min(burst, max(own.burst, depth - others.burst)))
+
+
+def envelope(assignment: Assignment, received_at: float, spec: Spec) -> Envelope:
+    """The sidecar counts from sending its report, the operator from receiving it, and a little longer."""
+    return Envelope(
+        sequence=assignment.grant_sequence,
+        rate=assignment.fill_rate,
+        rate_until=received_at + CLOCK_MARGIN * assignment.rate_seconds,
+        safe_rate=assignment.safe_rate,
+        lease_until=received_at + CLOCK_MARGIN * assignment.lease_seconds,
+        last_rate=last_rate(assignment.safe_rate, spec.fallback),
+        burst=assignment.burst,
+    )
+
+
+def assignment(policy: TokenPolicy, member: Member, amounts: Amounts, sequence: int, reason: str) -> Assignment:
+    """Settings go along until the client has acknowledged this generation of the policy."""
+    report = member.report or policy.spec.report
+    return Assignment(
+        policy=policy.key,
+        policy_uid=policy.uid,
+        policy_generation=policy.generation,
+        grant_sequence=sequence,
+        answers=member.answers,
+        fill_rate=amounts.rate,
+        burst=amounts.burst,
+        safe_rate=amounts.safe_rate,
+        next_report_seconds=report.interval_seconds,
+        rate_seconds=member.rate_seconds(),
+        lease_seconds=member.lease_seconds(),
+        mode=policy.spec.mode,
+        reason=reason,
+        settings=settings(policy.spec) if member.generation != policy.generation else None,
+    )
+
+
+def settings(spec: Spec) -> PolicySettings:
+    """The part of a policy that sidecars act on."""
+    return PolicySettings(
+        report_interval_seconds=spec.report.interval_seconds,
+        lease_seconds=spec.report.lease_seconds,
+        fallback=spec.fallback,
+        forecast=ForecastSettings(
+            model=spec.forecast.model,
+            quantile=spec.forecast.quantile,
+            horizon_windows=spec.forecast.horizon_windows,
+        ),
+        queue=QueueSettings(spec.queue.max_wait_seconds, spec.queue.max_requests),
+        cost=CostSettings(spec.cost.default, spec.cost.header),
+    )

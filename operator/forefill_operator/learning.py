@@ -1,0 +1,61 @@
+"""After a restart the ledger is empty while clients go on using what an earlier operator gave them.
+
+For one lease the rest of max that no client has claimed counts as held by clients that have not spoken yet. A claim
+takes its part out of that rest, so claims together never exceed max, and what is nobody's stays untouched until the
+lease of every grant of the earlier operator has ended. When no operator has ever granted anything there is no rest.
+
+The limit: the ledger in memory does not know of a pod that stays silent all through learning. It runs at its safe rate,
+and is counted from its first word on; with all such pods the safe rates are at most SAFE_SHARE of max.
+"""
+
+from forefill_operator.ledger import CLOCK_MARGIN, Envelope
+from forefill_operator.policy import REPORT_MARGIN_SECONDS, SAFE_SHARE, Spec
+from forefill_protocol.messages import Fallback, Holding
+
+
+class Learning:
+    """`unknown_at` is how much of max, tokens/s, clients of an earlier operator may hold that have not spoken."""
+
+    __slots__ = ("_unknown", "until")
+
+    def __init__(self, unknown: float = 0.0, until: float = 0.0) -> None:
+        self._unknown = unknown
+        self.until = until
+
+    def unknown_at(self, now: float) -> float:
+        return self._unknown if now < self.until else 0.0
+
+    def confirm(self, claimed_rate: float, now: float) -> float:
+        """The part of a claim that can be true; it is no longer unknown."""
+        confirmed = min(claimed_rate, self.unknown_at(now))
+        self._unknown -= confirmed
+        return confirmed
+
+
+def claimed_envelope(holding: Holding, spec: Spec, learning: Learning, clients: int, now: float) -> Envelope:
+    """What a client may be using by its own word, bounded, so that a false one can't hold up the others for long.
+
+    Without a grant (sequence 0) a sidecar runs at the safe rate its pod was given; one whose lease has ended likewise.
+    """
+    safe_share = SAFE_SHARE * spec.fill_rate.max / max(clients, 1)
+    if holding.grant_sequence > 0 and now < learning.until:
+        rate = learning.confirm(holding.fill_rate, now)
+        safe_rate = min(holding.safe_rate, rate)
+    else:
+        # Before the sidecar's first answer `fill_rate` is 0 for a moment and becomes `safe_rate` by itself.
+        rate = safe_rate = min(max(holding.fill_rate, holding.safe_rate), safe_share)
+    seconds_left = min(holding.seconds_left, spec.report.interval_seconds + REPORT_MARGIN_SECONDS)
+    return Envelope(
+        sequence=holding.grant_sequence,
+        rate=rate,
+        rate_until=now + CLOCK_MARGIN * seconds_left,
+        safe_rate=safe_rate,
+        lease_until=now + CLOCK_MARGIN * spec.report.lease_seconds,
+        last_rate=last_rate(safe_rate, spec.fallback),
+        burst=rate * spec.burst.seconds,
+    )
+
+
+def last_rate(safe_rate: float, fallback: Fallback) -> float:
+    """What is counted after the lease. `Open` is outside of every bound; it is counted at the safe rate."""
+    return 0.0 if fallback == "Deny" else safe_rate

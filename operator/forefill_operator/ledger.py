@@ -1,0 +1,156 @@
+"""What the clients of one policy may be using at each moment: the grants as envelopes, and their sum.
+
+An envelope never rises by itself, so a sum that fits when a grant is issued fits ever after. While a change is not
+acknowledged, the client may follow the old envelope or the new one: it is counted at the larger of them at each moment.
+"""
+
+from math import fsum
+from typing import NamedTuple
+
+from msgspec import Struct
+
+# A sidecar's clock may run slow by this much against the operator's.
+CLOCK_MARGIN = 1.01
+# Envelopes kept apart for one client; when more are unacknowledged the oldest two are joined, on the safe side.
+MOST_OUTSTANDING = 4
+
+
+class Envelope(Struct, frozen=True, gc=False):
+    """`rate` until `rate_until`, then `safe_rate` until `lease_until`, then `last_rate`; each at most the one before.
+
+    Times are the operator's monotonic seconds, rates tokens/s, `burst` tokens.
+    """
+
+    sequence: int
+    rate: float
+    rate_until: float
+    safe_rate: float
+    lease_until: float
+    last_rate: float
+    burst: float
+
+    def rate_at(self, now: float) -> float:
+        return self.rate if now < self.rate_until else self.safe_rate_at(now)
+
+    def safe_rate_at(self, now: float) -> float:
+        """What the client may use from `rate_until` on, seen from `now`."""
+        return self.safe_rate if now < self.lease_until else self.last_rate
+
+    def burst_at(self, now: float) -> float:
+        return self.burst if self.rate_at(now) > 0 else 0.0
+
+
+def joined(one: Envelope, other: Envelope) -> Envelope:
+    """An envelope that lies on or above both."""
+    return Envelope(
+        sequence=max(one.sequence, other.sequence),
+        rate=max(one.rate, other.rate),
+        rate_until=max(one.rate_until, other.rate_until),
+        safe_rate=max(one.safe_rate, other.safe_rate),
+        lease_until=max(one.lease_until, other.lease_until),
+        last_rate=max(one.last_rate, other.last_rate),
+        burst=max(one.burst, other.burst),
+    )
+
+
+class Held(NamedTuple):
+    """What is in a client's hands, or in those of all: tokens/s, tokens/s, tokens."""
+
+    rate: float = 0.0
+    safe_rate: float = 0.0
+    burst: float = 0.0
+
+
+class Account:
+    """The envelopes that one client may be following, oldest first. `held` is their maximum when last looked at."""
+
+    __slots__ = ("held", "outstanding")
+
+    def __init__(self) -> None:
+        self.outstanding: list[Envelope] = []
+        self.held = Held()
+
+    def add(self, envelope: Envelope) -> None:
+        self.outstanding.append(envelope)
+        if len(self.outstanding) > MOST_OUTSTANDING:
+            first, second, *rest = self.outstanding
+            self.outstanding = [joined(first, second), *rest]
+
+    def acknowledge(self, sequence: int) -> None:
+        """The client follows the grant `sequence` or a later one; earlier ones are of the past. Unknown: no effect."""
+        if self.knows(sequence):
+            self.outstanding = [e for e in self.outstanding if e.sequence >= sequence]
+
+    def knows(self, sequence: int) -> bool:
+        return any(envelope.sequence == sequence for envelope in self.outstanding)
+
+    def held_at(self, now: float) -> Held:
+        return Held(
+            max((envelope.rate_at(now) for envelope in self.outstanding), default=0.0),
+            max((envelope.safe_rate_at(now) for envelope in self.outstanding), default=0.0),
+            max((envelope.burst_at(now) for envelope in self.outstanding), default=0.0),
+        )
+
+
+class Ledger:
+    """The accounts of one policy by pod uid. `held` never falls short of the sum of `held_at(now)`.
+
+    Between two calls of `refresh` it may exceed that sum: envelopes that have fallen by themselves still count in full.
+    """
+
+    __slots__ = ("accounts", "held")
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {}
+        self.held = Held()
+
+    def issue(self, pod_uid: str, envelope: Envelope, now: float) -> None:
+        account = self.accounts.setdefault(pod_uid, Account())
+        account.add(envelope)
+        self._recount(account, now)
+
+    def acknowledge(self, pod_uid: str, sequence: int, now: float) -> None:
+        if account := self.accounts.get(pod_uid):
+            account.acknowledge(sequence)
+            self._recount(account, now)
+
+    def release(self, pod_uid: str) -> None:
+        """The pod has ended: nothing is in its hands."""
+        if account := self.accounts.pop(pod_uid, None):
+            self._add(Held(), account.held)
+
+    def held_by(self, pod_uid: str, now: float) -> Held:
+        account = self.accounts.get(pod_uid)
+        if account is None:
+            return Held()
+        self._recount(account, now)
+        return account.held
+
+    def others(self, pod_uid: str) -> Held:
+        """What everybody but `pod_uid` holds."""
+        account = self.accounts.get(pod_uid)
+        own, total = account.held if account else Held(), self.held
+        return Held(
+            max(total.rate - own.rate, 0.0),
+            max(total.safe_rate - own.safe_rate, 0.0),
+            max(total.burst - own.burst, 0.0),
+        )
+
+    def refresh(self, now: float) -> None:
+        """Count anew, exactly: rounding and what has fallen by itself leave the sums."""
+        for account in self.accounts.values():
+            account.held = account.held_at(now)
+        held = [account.held for account in self.accounts.values()]
+        self.held = Held(fsum(h.rate for h in held), fsum(h.safe_rate for h in held), fsum(h.burst for h in held))
+
+    def _recount(self, account: Account, now: float) -> None:
+        before, account.held = account.held, account.held_at(now)
+        self._add(account.held, before)
+
+    def _add(self, gained: Held, lost: Held) -> None:
+        total = self.held
+        self.held = Held(
+            total.rate + gained.rate - lost.rate,
+            total.safe_rate + gained.safe_rate - lost.safe_rate,
+            total.burst + gained.burst - lost.burst,
+        )

@@ -1,0 +1,95 @@
+"""What the operator remembers of one client of one policy, beside its account in the ledger."""
+
+from forefill_operator.client import Client
+from forefill_operator.demand import Demand
+from forefill_operator.ledger import CLOCK_MARGIN
+from forefill_operator.policy import REPORT_MARGIN_SECONDS, ReportSpec
+from forefill_protocol.messages import Assignment
+
+# Sequences a sidecar may bring along; beyond them a claim can't be one of a grant.
+HIGHEST_CLAIMED_SEQUENCE = 2**52
+
+
+class Member:
+    """`answers` is the newest report received (0: the Hello) at `received_at`; grants count from there.
+
+    `planned` is the rate it is to get, `planned_for` the request that this was planned for, tokens/s. `generation` of
+    the policy is acknowledged; grants from `current_from` on carry the policy's newest one.
+    """
+
+    __slots__ = (
+        "answers",
+        "assignment",
+        "client",
+        "connected",
+        "current_from",
+        "demand",
+        "generation",
+        "planned",
+        "planned_for",
+        "received_at",
+        "report",
+        "selected",
+        "sequence",
+    )
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.connected = True
+        self.selected = True
+        self.demand: Demand | None = None
+        self.planned: float | None = None
+        self.planned_for = 0.0
+        self.assignment: Assignment | None = None
+        self.sequence = 0
+        self.generation = -1
+        self.current_from = 0
+        self.answers = 0
+        self.received_at = float("-inf")
+        self.report: ReportSpec | None = None
+
+    def heard(self, answers: int, report: ReportSpec, now: float) -> None:
+        """A Hello or report came: grants count from here, on the policy's times as they are at this moment."""
+        self.answers, self.received_at, self.report = answers, now, report
+        self.connected = True
+
+    def acknowledge(self, sequence: int, generation: int) -> None:
+        """The sidecar enforces `generation`; believed only if it has had a grant that carried it."""
+        if sequence >= self.current_from:
+            self.generation = generation
+
+    def policy_changed(self) -> None:
+        self.generation = -1
+        self.current_from = self.sequence + 1
+
+    def brings(self, sequence: int) -> None:
+        """The client says it holds this grant; sequences go on above it, whoever gave it out."""
+        if self.sequence < sequence <= HIGHEST_CLAIMED_SEQUENCE:
+            self.sequence = sequence
+            self.current_from = sequence + 1
+
+    def next_sequence(self) -> int:
+        self.sequence += 1
+        return self.sequence
+
+    @property
+    def rate(self) -> float:
+        """The rate of the newest grant."""
+        return self.assignment.fill_rate if self.assignment else 0.0
+
+    def rate_seconds(self) -> float:
+        return self.report.interval_seconds + REPORT_MARGIN_SECONDS if self.report else 0.0
+
+    def lease_seconds(self) -> float:
+        return self.report.lease_seconds if self.report else 0.0
+
+    def is_fresh(self, now: float) -> bool:
+        """Its newest grant still runs at its rate: it takes part in the plan."""
+        return self.selected and now < self.received_at + CLOCK_MARGIN * self.rate_seconds()
+
+    def is_live(self, now: float) -> bool:
+        """Its lease still runs."""
+        return self.selected and now < self.received_at + CLOCK_MARGIN * self.lease_seconds()
+
+    def can_be_pushed_to(self, now: float) -> bool:
+        return self.connected and self.is_fresh(now)

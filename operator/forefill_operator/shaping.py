@@ -1,0 +1,60 @@
+"""The fill rate of one policy: target = base + predicted * weight_prediction + load * weight_load, then clamped.
+
+Every term is kept, so that the rate can be explained.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from forefill_operator.policy import FillRate
+
+Clamp = Literal["None", "Min", "Max"]
+
+
+class Load(Struct, frozen=True):
+    """The resource's load, each part in [0, 1]. `weight` (negative): what a mean of 1 adds to the target, tokens/s."""
+
+    cpu: float
+    memory: float
+    network: float
+    weight: float
+
+    @property
+    def mean(self) -> float:
+        return (self.cpu + self.memory + self.network) / 3
+
+
+class Terms(Struct, frozen=True):
+    """`requested` is the sum of what clients ask for, `predicted_total` the same bounded by max; rates in tokens/s.
+
+    `load` is None while it is unknown: its term is then left out.
+    """
+
+    base: float
+    requested: float
+    predicted_total: float
+    weight_prediction: float
+    load: Load | None
+    target: float
+    adjusted: float
+    clamp: Clamp
+
+
+def shape(fill_rate: FillRate, requested: float, weight_prediction: float, load: Load | None) -> Terms:
+    """min <= adjusted <= max, whatever the inputs are."""
+    predicted_total = min(requested, fill_rate.max)
+    load_term = load.mean * load.weight if load else 0.0
+    target = fill_rate.base + predicted_total * weight_prediction + load_term
+    adjusted = min(max(target, fill_rate.min), fill_rate.max)
+    clamp: Clamp = "Min" if target < fill_rate.min else "Max" if target > fill_rate.max else "None"
+    return Terms(
+        base=fill_rate.base,
+        requested=requested,
+        predicted_total=predicted_total,
+        weight_prediction=weight_prediction,
+        load=load,
+        target=target,
+        adjusted=adjusted,
+        clamp=clamp,
+    )
