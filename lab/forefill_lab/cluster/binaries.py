@@ -69,9 +69,7 @@ def version_flags(kubernetes_version: str) -> str:
 def kubernetes_go_mod(upstream: Mapping[str, Any], kubernetes: str, staging: str) -> str:
     """The go.mod of the multi-call binary, from `go mod edit -json` of k8s.io/kubernetes's own go.mod."""
     replaced = sorted(
-        entry["Old"]["Path"]
-        for entry in upstream["Replace"] or []
-        if entry["New"]["Path"].startswith("./staging/src/")
+        entry["Old"]["Path"] for entry in upstream["Replace"] or [] if entry["New"]["Path"].startswith("./staging/src/")
     )
     lines = [
         "module forefill.io/kubernetes",
@@ -106,9 +104,7 @@ def build_kubernetes(target: Path, log: Path, progress: Progress) -> None:
     module = f"k8s.io/kubernetes@{versions.KUBERNETES}"
     download = json.loads(output(["go", "mod", "download", "-json", module], cwd=folder, timeout_seconds=600))
     upstream = json.loads(output(["go", "mod", "edit", "-json", download["GoMod"]], cwd=folder))
-    (folder / "go.mod").write_text(
-        kubernetes_go_mod(upstream, versions.KUBERNETES, versions.KUBERNETES_STAGING)
-    )
+    (folder / "go.mod").write_text(kubernetes_go_mod(upstream, versions.KUBERNETES, versions.KUBERNETES_STAGING))
     shutil.copy(SOURCES / "kubernetes" / "main.go", folder / "main.go")
     go(["mod", "tidy"], folder, log.with_suffix(".tidy.log"), progress, "resolving the modules of Kubernetes")
     check_etcd(folder)
@@ -169,13 +165,9 @@ def programs() -> tuple[Program, ...]:
         Program(
             "helm",
             versions.HELM,
-            install(
-                f"helm.sh/helm/v4/cmd/helm@{versions.HELM}", f"{STRIP} -X {helm_version}={versions.HELM}"
-            ),
+            install(f"helm.sh/helm/v4/cmd/helm@{versions.HELM}", f"{STRIP} -X {helm_version}={versions.HELM}"),
         ),
-        Program(
-            "coredns", versions.COREDNS, install(f"github.com/coredns/coredns@{versions.COREDNS}", STRIP)
-        ),
+        Program("coredns", versions.COREDNS, install(f"github.com/coredns/coredns@{versions.COREDNS}", STRIP)),
         Program("pause", f"{versions.PAUSE}-{digest(pause)}", build_pause),
     )
 
@@ -201,9 +193,7 @@ def ensure(cache: Path, progress: Progress) -> Binaries:
     paths = {program.name: ensure_program(program, cache, progress) for program in programs()}
     folder = cache / "binaries" / f"bin-{digest(*(str(path) for path in paths.values()))}"
     folder.mkdir(parents=True, exist_ok=True)
-    names = {name: paths["kubernetes"] for name in COMPONENTS} | {
-        name: paths[name] for name in ("helm", "coredns")
-    }
+    names = {name: paths["kubernetes"] for name in COMPONENTS} | {name: paths[name] for name in ("helm", "coredns")}
     for name, path in names.items():
         link = folder / name
         if not link.is_symlink() or link.readlink() != path:

@@ -39,7 +39,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whom a certificate speaks for: user `common_name`, group `organization`; `hosts` are names or addresses."""
+    """Whom a certificate speaks for: user, group and, for a server, its names and addresses."""
 
     common_name: str
     organization: str = ""
@@ -53,9 +53,7 @@ def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def public_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -133,9 +131,7 @@ def issue(issuer: Pair, subject: Subject, now: datetime.datetime) -> Pair:
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
             critical=False,
         )
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False)
     )
     if subject.hosts:
         names = x509.SubjectAlternativeName([alternative_name(host) for host in subject.hosts])

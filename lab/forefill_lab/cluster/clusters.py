@@ -102,17 +102,13 @@ def foreign(environ: Mapping[str, str], kubeconfig: str) -> Cluster:
 def with_kind(paths: Paths, progress: Progress) -> Cluster:
     found = kind.up(paths, progress)
     programs = {name: tool(name, paths, progress) for name in ("kubectl", "helm")}
-    return Cluster(
-        paths.kind_kubeconfig, programs["kubectl"], programs["helm"], found["operator"], found["sidecar"]
-    )
+    return Cluster(paths.kind_kubeconfig, programs["kubectl"], programs["helm"], found["operator"], found["sidecar"])
 
 
 def with_node(paths: Paths, progress: Progress) -> Cluster:
     built = node.up(paths, progress)
     folder = paths.state / "bin"
-    return Cluster(
-        paths.kubeconfig, folder / "kubectl", folder / "helm", built["operator"].name, built["sidecar"].name
-    )
+    return Cluster(paths.kubeconfig, folder / "kubectl", folder / "helm", built["operator"].name, built["sidecar"].name)
 
 
 def existing(environ: Mapping[str, str] = os.environ) -> Access | None:

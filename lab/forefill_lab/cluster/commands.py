@@ -50,15 +50,11 @@ def output(
     except subprocess.TimeoutExpired as error:
         raise ClusterError(f"`{' '.join(command)}` did not end within {timeout_seconds:.0f} s.") from error
     if done.returncode:
-        raise ClusterError(
-            f"`{' '.join(command)}` ended with {done.returncode}:\n{tail(done.stderr or done.stdout)}"
-        )
+        raise ClusterError(f"`{' '.join(command)}` ended with {done.returncode}:\n{tail(done.stderr or done.stdout)}")
     return done.stdout
 
 
-def succeeds(
-    command: Sequence[str], *, env: Mapping[str, str] | None = None, timeout_seconds: float = 30
-) -> bool:
+def succeeds(command: Sequence[str], *, env: Mapping[str, str] | None = None, timeout_seconds: float = 30) -> bool:
     try:
         output(command, env=env, timeout_seconds=timeout_seconds)
     except ClusterError:
@@ -83,9 +79,7 @@ def watched(
     log.parent.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     with log.open("wb") as sink:
-        child = subprocess.Popen(
-            command, env=environment(env), cwd=cwd, stdout=sink, stderr=subprocess.STDOUT
-        )
+        child = subprocess.Popen(command, env=environment(env), cwd=cwd, stdout=sink, stderr=subprocess.STDOUT)
         try:
             while not ended_within(child, HEARTBEAT_SECONDS):
                 words = describe(log.read_text(errors="replace"))

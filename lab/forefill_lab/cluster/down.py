@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from pathlib import Path
 
 from . import cgroups, network, processes
@@ -19,14 +20,15 @@ POD_SECONDS = 20
 GRACE_SECONDS = 5.0
 MAKERS_OF_PODS = ("kube-controller-manager", "kube-scheduler")
 KUBERNETES_NAMES = ("kubelet", "kube-proxy", "coredns", "kube-apiserver", "etcd")
+DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
 SHARED_FOLDERS = (
     Path("/run/containerd/s"),
     Path("/run/containerd"),
     Path("/var/log/containers"),
     Path("/var/lib/cni/results"),
     Path("/var/lib/cni"),
-    Path("/var/lib/kubelet/device-plugins"),
-    Path("/var/lib/kubelet"),
+    DEVICE_PLUGINS,
+    DEVICE_PLUGINS.parent,
 )
 """Folders at fixed places that components make; removed when empty."""
 
@@ -79,9 +81,7 @@ def end_components(paths: Paths) -> None:
 def mounts_below(mountinfo: str, *folders: Path) -> list[str]:
     """Mount points in or below the folders, the last mounted first, from the text of /proc/self/mountinfo."""
     points = [unescape(line.split()[4]) for line in mountinfo.splitlines()]
-    return [
-        point for point in reversed(points) if any(Path(point).is_relative_to(folder) for folder in folders)
-    ]
+    return [point for point in reversed(points) if any(Path(point).is_relative_to(folder) for folder in folders)]
 
 
 def unescape(point: str) -> str:
@@ -101,6 +101,7 @@ def remove_folders(paths: Paths) -> None:
     for folder in (paths.run, paths.state):
         if folder.exists():
             shutil.rmtree(folder)
+    unlink_if_deserted(DEVICE_PLUGINS / "kubelet.sock")
     for link in dangling(Path("/var/log/containers"), paths.state):
         link.unlink()
     for folder in SHARED_FOLDERS:
@@ -108,12 +109,19 @@ def remove_folders(paths: Paths) -> None:
             folder.rmdir()
 
 
+def unlink_if_deserted(path: Path) -> None:
+    """Remove a socket that nobody listens on: another kubelet's would answer."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+
+
 def dangling(folder: Path, state: Path) -> list[Path]:
     """Links into the state folder; the kubelet makes them beside those of other runtimes."""
     if not folder.is_dir():
         return []
-    return [
-        link
-        for link in folder.iterdir()
-        if link.is_symlink() and Path(os.readlink(link)).is_relative_to(state)
-    ]
+    return [link for link in folder.iterdir() if link.is_symlink() and Path(os.readlink(link)).is_relative_to(state)]

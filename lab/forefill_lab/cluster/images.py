@@ -96,9 +96,7 @@ def mounts(environ: dict[str, str], home: Path) -> list[str]:
     ]
     found = [(path, "/etc/pip.conf") for path in configurations if path.is_file()][:1]
     found += [
-        (Path(path), path)
-        for path in ("/etc/ssl/certs", "/etc/resolv.conf", "/etc/hosts")
-        if Path(path).exists()
+        (Path(path), path) for path in ("/etc/ssl/certs", "/etc/resolv.conf", "/etc/hosts") if Path(path).exists()
     ]
     return [f"--volume={source}:{target}:ro" for source, target in found]
 
@@ -157,9 +155,8 @@ def push(paths: Paths, name: str, archive: Path) -> None:
     archive.parent.mkdir(parents=True, exist_ok=True)
     writing = archive.with_suffix(".writing")
     writing.unlink(missing_ok=True)
-    # Compression would cost more time than the bytes it saves on one machine.
     output(
-        buildah(paths, "push", "--quiet", "--disable-compression", name, f"oci-archive:{writing}:{name}"),
+        buildah(paths, "push", "--quiet", name, f"oci-archive:{writing}:{name}"),
         timeout_seconds=600,
     )
     os.replace(writing, archive)

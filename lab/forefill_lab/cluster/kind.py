@@ -29,9 +29,7 @@ def up(paths: Paths, progress: Progress) -> dict[str, str]:
         with progress.step("Create the kind cluster"):
             command = ["kind", "create", "cluster", f"--name={NAME}", "--wait=180s"]
             log = paths.cache / "kind.log"
-            watched(
-                [*command, f"--kubeconfig={paths.kind_kubeconfig}"], log=log, progress=progress, name="kind"
-            )
+            watched([*command, f"--kubeconfig={paths.kind_kubeconfig}"], log=log, progress=progress, name="kind")
     return {recipe.name: load(paths, recipe, progress) for recipe in images.RECIPES}
 
 

@@ -89,7 +89,7 @@ def remove_rules(family: str) -> None:
 def drop_empty_tables(family: str) -> None:
     """With nftables below, a look makes the table: drop those that hold no rule and only accept."""
     for table in idle_tables(output([f"{family}-save"])):
-        succeeds([family, "-t", table, "-X"])
+        succeeds(["nft", "delete", "table", "ip6" if family == "ip6tables" else "ip", table])
 
 
 def is_ours(chain: str) -> bool:
@@ -111,9 +111,7 @@ def tables(saved: str) -> Iterator[tuple[str, list[str]]]:
 def removal(saved: str) -> str:
     """Input of `iptables-restore --noflush` that takes away our chains and the rules that lead to them."""
     parts = [
-        f"*{name}\n" + "\n".join(commands) + "\nCOMMIT\n"
-        for name, lines in tables(saved)
-        if (commands := undo(lines))
+        f"*{name}\n" + "\n".join(commands) + "\nCOMMIT\n" for name, lines in tables(saved) if (commands := undo(lines))
     ]
     return "".join(parts)
 
@@ -138,8 +136,4 @@ def leads_to_ours(rule: str) -> bool:
 
 def idle_tables(saved: str) -> list[str]:
     """Tables whose every line declares a built-in chain that accepts."""
-    return [
-        name
-        for name, lines in tables(saved)
-        if all(" ACCEPT " in line and line.startswith(":") for line in lines)
-    ]
+    return [name for name, lines in tables(saved) if all(" ACCEPT " in line and line.startswith(":") for line in lines)]

@@ -59,12 +59,7 @@ def boot_id() -> str:
 
 def alive(process: Process) -> bool:
     seen = stat(process.pid)
-    return (
-        seen is not None
-        and seen.state not in "ZX"
-        and seen.started == process.started
-        and process.boot == boot_id()
-    )
+    return seen is not None and seen.state not in "ZX" and seen.started == process.started and process.boot == boot_id()
 
 
 def start(
@@ -137,9 +132,7 @@ def open_pids(pids: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 def end(pids: Iterable[int], state: Path, *, grace_seconds: float) -> None:
     """TERM the processes that bear the mark, KILL what is left after the grace, wait until all are gone."""
-    handles = {
-        pid: descriptor for pid, descriptor in open_pids(pids) if keep_if_marked(pid, descriptor, state)
-    }
+    handles = {pid: descriptor for pid, descriptor in open_pids(pids) if keep_if_marked(pid, descriptor, state)}
     try:
         send(handles.values(), signal.SIGTERM)
         if not gone_within(handles, grace_seconds):

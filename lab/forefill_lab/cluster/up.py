@@ -73,9 +73,7 @@ def start(paths: Paths, programs: Binaries, archives: Iterable[Image], progress:
         importing = background.submit(images.import_into_node, paths, list(archives), progress)
         launch(paths, programs, CONTROL_PLANE, progress)
         with progress.step("Wait for the control plane"):
-            wait(
-                paths, "the API server to be ready", lambda: succeeds(kubectl(paths, "get", "--raw=/readyz"))
-            )
+            wait(paths, "the API server to be ready", lambda: succeeds(kubectl(paths, "get", "--raw=/readyz")))
             output(kubectl(paths, "apply", "-f", str(paths.configs / "dns-rights.json")))
         importing.result()
     launch(paths, programs, NODE, progress)
@@ -136,13 +134,9 @@ def wait(paths: Paths, what: str, met: Callable[[], bool]) -> None:
     while not met():
         for process in processes.recorded(paths.processes):
             if not processes.alive(process):
-                raise ClusterError(
-                    f"{process.name} ended while waiting for {what}:\n{last_words(paths, process.name)}"
-                )
+                raise ClusterError(f"{process.name} ended while waiting for {what}:\n{last_words(paths, process.name)}")
         if time.monotonic() > until:
-            raise ClusterError(
-                f"waited {READY_SECONDS:.0f} s for {what}, in vain; the logs are in {paths.logs}."
-            )
+            raise ClusterError(f"waited {READY_SECONDS:.0f} s for {what}, in vain; the logs are in {paths.logs}.")
         time.sleep(POLL_SECONDS)
 
 

@@ -29,6 +29,7 @@ DEBIAN_PACKAGES: Final = {
     "runc": "/usr/sbin/runc",
     "containernetworking-plugins": "/usr/lib/cni/bridge",
     "iptables": "/usr/sbin/iptables",
+    "nftables": "/usr/sbin/nft",
     "conntrack": "/usr/sbin/conntrack",
     "buildah": "/usr/bin/buildah",
     "mmdebstrap": "/usr/bin/mmdebstrap",
