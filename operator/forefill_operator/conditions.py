@@ -51,7 +51,7 @@ def load_known(load: Load | None, generation: int) -> Condition:
     if load is None:
         message = "No source of load is configured; the fill rate follows demand alone"
         return Condition("LoadKnown", "False", "NoSource", message, generation)
-    return Condition("LoadKnown", "True", "Fresh", f"Mean load {load.mean:.2f}", generation)
+    return Condition("LoadKnown", "True", "Fresh", "The load counts in the fill rate", generation)
 
 
 def dated(conditions: Sequence[Condition], before: Sequence[Condition], wall_time: str) -> list[Condition]:

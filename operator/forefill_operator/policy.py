@@ -1,16 +1,19 @@
 """A TokenPolicy as a value. `parse_policy` is the one door from a manifest's dict; nobody else reads one.
 
 Defaults, types and bounds live in the schema (crds/tokenpolicies.forefill.io.yaml) alone: the API server applies
-them on a cluster, `forefill_operator.schema` does for files. What is checked here is what one field's schema can't see.
+them on a cluster, `forefill_operator.schema` does for files. What one field's schema can't see is in `rules`.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from forefill_operator import rules
 from forefill_protocol.messages import Fallback, Mode
+
+_T = TypeVar("_T")
 
 GROUP, VERSION, PLURAL, KIND = "forefill.io", "v1alpha1", "tokenpolicies", "TokenPolicy"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -148,16 +151,24 @@ class TokenPolicy(Struct, frozen=True):
 
 def parse_policy(body: Mapping[str, Any]) -> TokenPolicy:
     """The value of a defaulted manifest. Raises InvalidPolicy."""
-    metadata = body["metadata"]
+    metadata = _convert(body.get("metadata", {}), _Metadata, "metadata")
+    spec = _convert(body.get("spec", {}), Spec, "spec")
+    for field, sentence in rules.faults(spec):
+        raise InvalidPolicy("InvalidSpec", field, sentence)
+    return TokenPolicy(f"{metadata.namespace}/{metadata.name}", metadata.uid, metadata.generation, spec)
+
+
+class _Metadata(Struct, frozen=True):
+    name: str
+    namespace: str
+    uid: str = ""
+    generation: int = 0
+
+
+def _convert(value: Any, kind: type[_T], field: str) -> _T:
     try:
-        spec = msgspec.convert(body.get("spec", {}), Spec, strict=False)
+        return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
-        raise InvalidPolicy("InvalidSpec", "spec" + path.rstrip("`"), message) from None
-    policy = TokenPolicy(
-        key=f"{metadata['namespace']}/{metadata['name']}",
-        uid=metadata.get("uid", ""),
-        generation=metadata.get("generation", 0),
-        spec=spec,
-    )
-    return policy
+        reason = f"Invalid{field.capitalize()}"
+        raise InvalidPolicy(reason, field + path.rstrip("`"), message[:1].lower() + message[1:]) from None
