@@ -12,7 +12,7 @@ from forefill_operator.client import Client
 
 
 class Rejected(Exception):
-    """The token is not accepted. `code` is 401 (not a valid token), 403 (valid, not allowed) or 503 (can't tell now)."""
+    """The token is not accepted. `code` is 401 (no valid token), 403 (valid, not allowed) or 503 (can't tell now)."""
 
     def __init__(self, code: int, sentence: str) -> None:
         super().__init__(sentence)

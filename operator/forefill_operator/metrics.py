@@ -4,10 +4,28 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from forefill_operator.controller import Figures
 from forefill_protocol import messages
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PLAN_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+FIGURES = {
+    "clients": "Clients with a live lease.",
+    "granted": "Sum of the newest grants of live clients, tokens/s.",
+    "held": "All that may be in use: grants, unacknowledged changes, safe rates of silent clients, tokens/s.",
+    "held_safe": "Sum of safe rates held, tokens/s.",
+    "unknown": "Held back for clients of an earlier operator that have not spoken yet, tokens/s.",
+    "over_grant": "How far what is held exceeds the maximum, tokens/s; 0 except within a lease of a lowered one.",
+    "max": "fillRate.max, tokens/s.",
+    "target": "Fill rate by the formula, before its clamps, tokens/s.",
+    "adjusted": "Fill rate after the clamps, tokens/s.",
+    "available": "What the newest plan divided, tokens/s.",
+    "predicted_total": "Sum of what clients request, at most the maximum, tokens/s.",
+    "weight_prediction": "Weight of the predicted total in the formula.",
+    "waiting": "Clients whose raise waits for room.",
+}
 
 
 class Metrics:
@@ -48,7 +66,10 @@ class Metrics:
             buckets=_PLAN_BUCKETS,
             registry=self.registry,
         )
-        self._figures: dict[str, Gauge] = {}
+        self._figures = {
+            name: Gauge(f"forefill_policy_{name}", text, ["policy"], registry=self.registry)
+            for name, text in FIGURES.items()
+        }
 
     def message(self, message: messages.Up) -> None:
         self._messages.labels(type(message).__name__.lower()).inc()
@@ -71,21 +92,13 @@ class Metrics:
     def policies_invalid(self, count: int) -> None:
         self._invalid.set(count)
 
-    def figures(self, by_policy: Mapping[str, Mapping[str, float]]) -> None:
+    def figures(self, by_policy: Mapping[str, Figures]) -> None:
         """Gauges a policy, one a figure of the controller; a policy that is gone loses its series."""
         for gauge in self._figures.values():
             gauge.clear()
         for policy, figures in by_policy.items():
-            for name, value in figures.items():
-                self._gauge(name).labels(policy).set(value)
-
-    def _gauge(self, name: str) -> Gauge:
-        if name not in self._figures:
-            self._figures[name] = Gauge(
-                f"forefill_policy_{name}", f"{name.replace('_', ' ').capitalize()} of the policy.", ["policy"],
-                registry=self.registry,
-            )  # fmt: skip
-        return self._figures[name]
+            for name, gauge in self._figures.items():
+                gauge.labels(policy).set(getattr(figures, name))
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import assert_never
 
 import aiofastnet
@@ -64,15 +64,16 @@ class StreamServer:
             HARD_FRAME_BYTES,
         )
 
-    def deliver(self, deliveries: Iterable[tuple[str, messages.Down]]) -> None:
+    def deliver(self, deliveries: Deliveries) -> None:
         """Send each message to the pod it names; a pod without a stream gets its grant with its next Hello."""
         for pod_uid, message in deliveries:
-            session = self.sessions.get(pod_uid)
-            if session is not None:
+            if isinstance(message, messages.Refused):
+                self.metrics.entry_refused(message.code)
+            if session := self.sessions.get(pod_uid):
                 session.send(message)
 
 
-class Session(WSListener):  # type: ignore[misc]
+class Session(WSListener):
     """One sidecar's stream."""
 
     def __init__(self, server: StreamServer, client: Client) -> None:

@@ -1,15 +1,16 @@
 """The door of the stream server: reads one HTTP head, authenticates, then hands the connection to the WebSocket.
 
 picows asks for a listener synchronously, but a TokenReview takes a round trip to the API server. So the head is read
-here, the answer awaited, and only an authenticated connection becomes a WebSocket; every other gets a status and a close.
+here, the answer awaited, and only an authenticated connection becomes a WebSocket; others get a status and a close.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from picows import WSListener, WSUpgradeRequest
-from picows.picows import WSAutoPingStrategy, WSProtocol
+from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-defined]
 
 from forefill_operator.client import Client
 from forefill_operator.identity import Rejected
@@ -56,8 +57,7 @@ class Upgrade(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "pause_reading")
-        self._transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self._transport = cast(asyncio.Transport, transport)
         self._timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._reject, 408, "no request came")
 
     def data_received(self, data: bytes) -> None:

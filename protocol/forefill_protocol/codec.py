@@ -3,7 +3,7 @@
 A frame is one byte of protocol version, one byte of encoding (0: msgpack, 1: msgpack under zstd), then the body.
 """
 
-from typing import TypeVar
+from typing import Any
 
 import msgspec
 import zstandard
@@ -16,7 +16,6 @@ COMPRESS_FROM_BYTES = 512
 
 PLAIN, ZSTD = 0, 1
 
-_M = TypeVar("_M")
 _encoder = msgspec.msgpack.Encoder()
 _up = msgspec.msgpack.Decoder(messages.Up)
 _down = msgspec.msgpack.Decoder(messages.Down)
@@ -50,21 +49,22 @@ def encode(message: messages.Up | messages.Down) -> bytes:
 
 def decode_up(frame: bytes) -> messages.Up:
     """What a sidecar sent. Raises BadFrame, whatever the bytes are."""
-    return _decode(frame, _up)
+    message: messages.Up = _decode(frame, _up)
+    return message
 
 
 def decode_down(frame: bytes) -> messages.Down:
     """What the operator sent. Raises BadFrame, whatever the bytes are."""
-    return _decode(frame, _down)
+    message: messages.Down = _decode(frame, _down)
+    return message
 
 
-def _decode(frame: bytes, decoder: "msgspec.msgpack.Decoder[_M]") -> _M:
+def _decode(frame: bytes, decoder: "msgspec.msgpack.Decoder[Any]") -> Any:
     body = _body(frame)
     try:
-        message = decoder.decode(body)
+        return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadFrame(400, f"the message can't be read: {error}") from None
-    return message
 
 
 def _body(frame: bytes) -> bytes:

@@ -150,7 +150,7 @@ class QueueSettings(Struct, frozen=True, omit_defaults=True):
 
 
 class CostSettings(Struct, frozen=True, omit_defaults=True):
-    """Tokens a request costs: the number in its `header` when the name is set and the number is there, else `default`."""
+    """Tokens a request costs: the number in the header so named when it is there, else `default`."""
 
     default: Amount
     header: ShortText = ""
@@ -168,7 +168,7 @@ class PolicySettings(Struct, frozen=True, omit_defaults=True):
 
 
 class Assignment(Message, frozen=True, omit_defaults=True, tag="assignment"):
-    """A grant: `fill_rate` until the next report is due plus a margin, `safe_rate` until the lease ends, then the fallback.
+    """A grant: `fill_rate` for `rate_seconds`, `safe_rate` until `lease_seconds`, then the policy's fallback.
 
     All durations count from the moment the sidecar *sent* report `answers`; a push names the newest report received.
     `settings` is present when the sidecar's generation differs from the policy's.

@@ -91,10 +91,11 @@ class Member:
     def enforce(self, now: float) -> None:
         """Make the gate act as the tenure allows at this moment."""
         gate, allowance = self.listener.gate, self.tenure.allowance(now)
-        gate.mode = self.tenure.mode
-        gate.stance = allowance.kind
         if allowance.kind == "bucket":
             gate.retune(now, allowance.fill_rate, allowance.burst)
+        gate.set_mode(self.tenure.mode)
+        gate.open_to_all(allowance.kind == "open")
+        gate.deny_all(allowance.kind == "denied")
 
 
 @dataclass(slots=True)

@@ -160,7 +160,7 @@ class Reporter:
         self._receive(message)
 
 
-class _Stream(WSListener):  # type: ignore[misc]
+class _Stream(WSListener):
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
         self.open = False

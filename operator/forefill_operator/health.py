@@ -1,0 +1,42 @@
+"""Plain HTTP beside the stream: /healthz, /readyz and /metrics."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from forefill_operator.metrics import CONTENT_TYPE
+
+
+class Health:
+    """`alive` and `ready` return None, or a sentence that says what is missing; the sentence is the body of a 503."""
+
+    def __init__(
+        self, expose: Callable[[], bytes], alive: Callable[[], str | None], ready: Callable[[], str | None]
+    ) -> None:
+        self._expose = expose
+        self._alive = alive
+        self._ready = ready
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; the port in use. Raises OSError when the address can't be had."""
+        application = web.Application()
+        application.router.add_get("/healthz", lambda request: _state(self._alive()))
+        application.router.add_get("/readyz", lambda request: _state(self._ready()))
+        application.router.add_get("/metrics", self._serve_metrics)
+        self._runner = web.AppRunner(application, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port)
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def close(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _serve_metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=self._expose(), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def _state(missing: str | None) -> web.Response:
+    return web.Response(text=f"{missing or 'ok'}\n", status=503 if missing else 200)

@@ -1,0 +1,76 @@
+"""The one place that knows kopf: it watches TokenPolicies and hands each state of each object on.
+
+kopf ends every task of the loop it runs in, so it has a thread and a loop of its own. One handler serves create,
+update, delete and restart alike: `on.event` is level-based, keeps nothing on the object and needs no finalizer.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import kopf
+
+from forefill_operator.policy import GROUP, PLURAL, VERSION
+
+Seen = Callable[[Mapping[str, Any], bool], None]
+ANNOTATION_PREFIX = GROUP
+
+
+class PolicyWatch:
+    """Calls `seen(body, deleted)` from its own thread for every TokenPolicy, first as listed, then as watched."""
+
+    def __init__(self, seen: Seen) -> None:
+        self._seen = seen
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    async def close(self) -> None:
+        self._stop.set()
+        await asyncio.to_thread(self._thread.join, 10.0)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(
+                kopf.operator(
+                    registry=_registry(self._seen),
+                    settings=_settings(),
+                    clusterwide=True,
+                    standalone=True,
+                    stop_flag=self._stop,
+                )
+            )
+        except BaseException as failure:  # the thread's end is reported by liveness, its cause by the log
+            self.failure = failure
+            raise
+
+
+def _registry(seen: Seen) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    async def policy_seen(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
+        seen(dict(body), event["type"] == "DELETED")
+
+    return registry
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.persistence.finalizer = f"{GROUP}/unused"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=ANNOTATION_PREFIX)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=ANNOTATION_PREFIX)
+    # The resource is known and installed by the chart: scanning would ask for rights that nothing else needs.
+    settings.scanning.disabled = True
+    # A deaf watch is renewed: bookmarks come at least once a minute on a live one.
+    settings.watching.inactivity_timeout = 70.0
+    settings.process.ultimate_exiting_timeout = None
+    return settings

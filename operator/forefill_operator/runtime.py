@@ -1,0 +1,100 @@
+"""The operator's loop, the same with and without a cluster: serve streams, plan, push, publish figures."""
+
+import asyncio
+import logging
+import signal
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from forefill_operator.client import Client
+from forefill_operator.controller import TICK_SECONDS, Controller
+from forefill_operator.health import Health
+from forefill_operator.identity import Authenticator, Rejected
+from forefill_operator.metrics import Metrics
+from forefill_operator.stream_server import StreamServer
+from forefill_operator.usage import Address
+
+# A loop that has not ticked for this long is stuck, and the process is better started again.
+STUCK_SECONDS = 30.0
+
+_log = logging.getLogger("forefill.operator")
+Clock = Callable[[], float]
+Chore = Callable[[], Awaitable[None]]
+
+
+@dataclass
+class Runtime:
+    """`chores` run beside the loop until the end; `alive` adds a reason not to be to the loop's own."""
+
+    controller: Controller
+    authenticator: Authenticator
+    metrics: Metrics
+    context: ssl.SSLContext
+    stream: Address
+    health: Address
+    chores: Sequence[Chore] = ()
+    alive: Callable[[], str | None] = lambda: None
+    ready: Callable[[], str | None] = lambda: None
+    clock: Clock = time.monotonic
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.server = StreamServer(self.controller, self, self.metrics, self.clock)
+        self._ticked_at = self.clock()
+
+    async def authenticate(self, token: str) -> Client:
+        """Nobody is let in before the first list of policies: an unknown policy would be refused for nothing."""
+        if missing := self.ready():
+            raise Rejected(503, missing)
+        return await self.authenticator.authenticate(token)
+
+    async def run(self) -> None:
+        """Serve until `stopping` is set. Raises OSError when an address can't be had, and whatever ends a chore."""
+        health = Health(self._expose, self._alive, self.ready)
+        port = await self.server.start(*self.stream, self.context)
+        health_port = await health.start(*self.health)
+        _log.info("streams on %s:%d, health and metrics on %s:%d", self.stream[0], port, self.health[0], health_port)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._tick()), *(group.create_task(_run(chore)) for chore in self.chores)]
+                await self._stopped(tasks)
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await self.server.close("the operator stops")
+            await health.close()
+
+    def stop_on_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopping.set)
+
+    async def _stopped(self, tasks: Sequence["asyncio.Task[None]"]) -> None:
+        stop = asyncio.get_running_loop().create_task(self.stopping.wait())
+        try:
+            await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            started = time.perf_counter()
+            self.server.deliver(self.controller.tick(self.clock()))
+            self.metrics.plan_took(time.perf_counter() - started)
+            self._ticked_at = self.clock()
+
+    def _expose(self) -> bytes:
+        self.metrics.figures(self.controller.figures(self.clock()))
+        return self.metrics.text()
+
+    def _alive(self) -> str | None:
+        if self.clock() - self._ticked_at > STUCK_SECONDS:
+            return f"the loop has not planned for {self.clock() - self._ticked_at:.0f} s"
+        return self.alive()
+
+
+async def _run(chore: Chore) -> None:
+    await chore()

@@ -1,0 +1,111 @@
+"""The operator without a cluster: policies and tokens from files, a certificate made on first start."""
+
+import argparse
+import asyncio
+import datetime
+import logging
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from forefill_operator import identity, manifests, state_folder
+from forefill_operator.controller import Controller
+from forefill_operator.metrics import Metrics
+from forefill_operator.policy import TokenPolicy
+from forefill_operator.runtime import Clock, Runtime
+from forefill_operator.stream_server import StreamServer
+from forefill_operator.usage import Misused
+
+RELOAD_SECONDS = 1.0
+HOSTS = ("localhost", "127.0.0.1", "::1")
+
+_log = logging.getLogger("forefill.operator")
+
+
+async def run(options: argparse.Namespace) -> None:
+    """Serve until a signal. Raises Misused."""
+    if options.listen is None:
+        raise Misused("--listen HOST:PORT is required with --policies")
+    tokens = identity.StaticTokens(options.tokens or options.state / "tokens.csv")
+    folder = Folder(options.policies)
+    try:
+        identity.read_tokens(tokens.path.read_text().splitlines(), str(tokens.path))
+        folder.read()
+        context = _context(options)
+    except OSError as error:
+        raise Misused(f"{error.filename}: {error.strerror}") from None
+    except (identity.BadTokenFile, manifests.InvalidManifest, ValueError) as error:
+        raise Misused(str(error)) from None
+    await _serve(options, tokens, folder, context)
+
+
+async def _serve(
+    options: argparse.Namespace, tokens: identity.StaticTokens, folder: "Folder", context: ssl.SSLContext
+) -> None:
+    controller, metrics = Controller(), Metrics()
+    runtime = Runtime(
+        controller,
+        tokens,
+        metrics,
+        context,
+        stream=options.listen,
+        health=options.health or ("127.0.0.1", 0),
+    )
+    runtime.chores = [lambda: folder.follow(controller, runtime.server, metrics, runtime.clock)]
+    for policy in folder.policies.values():
+        controller.put_policy(policy, runtime.clock())
+    runtime.stop_on_signals()
+    try:
+        await runtime.run()
+    except OSError as error:
+        raise Misused(f"can't listen: {error}") from None
+
+
+def _context(options: argparse.Namespace) -> ssl.SSLContext:
+    if (options.tls_cert is None) != (options.tls_key is None):
+        raise Misused("--tls-cert and --tls-key go together")
+    certificate, key = options.tls_cert, options.tls_key
+    if certificate is None:
+        certificate, key = state_folder.ensure_certificate(options.state, HOSTS, datetime.datetime.now(datetime.UTC))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+@dataclass
+class Folder:
+    """The policies of a folder. A fault while running keeps what was good, and is logged and counted."""
+
+    path: Path
+    policies: dict[str, TokenPolicy] = field(default_factory=dict)
+    _seen: frozenset[tuple[str, int, int]] = frozenset()
+
+    def read(self) -> None:
+        """Raises manifests.InvalidManifest."""
+        self._seen = self._stamps()
+        self.policies = manifests.read_folder(self.path, self.policies)
+
+    async def follow(self, controller: Controller, server: StreamServer, metrics: Metrics, clock: Clock) -> None:
+        while True:
+            await asyncio.sleep(RELOAD_SECONDS)
+            stamps = await asyncio.to_thread(self._stamps)
+            if stamps == self._seen:
+                continue
+            before = self.policies
+            try:
+                self.read()
+            except manifests.InvalidManifest as invalid:
+                metrics.policies_invalid(1)
+                _log.error("the policies stay as they were: %s", invalid)
+                continue
+            metrics.policies_invalid(0)
+            for key in before.keys() - self.policies.keys():
+                server.deliver(controller.remove_policy(key, clock()))
+            for policy in self.policies.values():
+                server.deliver(controller.put_policy(policy, clock()))
+
+    def _stamps(self) -> frozenset[tuple[str, int, int]]:
+        entries = [entry for entry in self.path.iterdir() if entry.suffix in (".yaml", ".yml")]
+        stats = [(entry.name, entry.stat()) for entry in entries]
+        return frozenset((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)

@@ -1,0 +1,44 @@
+"""The certificates of an operator without a cluster, kept in a folder between runs."""
+
+import datetime
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from forefill_operator.kube import certificates
+from forefill_operator.kube.certificates import BadPair, Pair
+
+AUTHORITY, SERVING = "ca", "serving"
+
+
+def ensure_certificate(folder: Path, hosts: Sequence[str], now: datetime.datetime) -> tuple[Path, Path]:
+    """Paths of a serving certificate and its key, made or renewed where due. `folder`/ca.crt is its authority.
+
+    Raises OSError, and BadPair when the kept authority can't be read: a new one would shut every sidecar out.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    authority = _kept(folder, AUTHORITY)
+    if authority is None:
+        authority = certificates.make_authority("forefill", now)
+        _keep(folder, AUTHORITY, authority)
+    certificates.read(authority)
+    serving = _kept(folder, SERVING)
+    if serving is None or not certificates.serves(serving, authority, hosts, now):
+        _keep(folder, SERVING, certificates.issue(authority, hosts, now))
+    return folder / f"{SERVING}.crt", folder / f"{SERVING}.key"
+
+
+def _kept(folder: Path, name: str) -> Pair | None:
+    certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
+    if not certificate.exists() and not key.exists():
+        return None
+    if not certificate.exists() or not key.exists():
+        raise BadPair(f"{folder}: {name}.crt and {name}.key belong together, but one of them is missing")
+    return Pair(certificate.read_bytes(), key.read_bytes())
+
+
+def _keep(folder: Path, name: str, pair: Pair) -> None:
+    (folder / f"{name}.crt").write_bytes(pair.certificate)
+    descriptor = os.open(folder / f"{name}.key", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pair.key)
