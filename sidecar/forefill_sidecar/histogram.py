@@ -1,0 +1,64 @@
+"""Quantiles of a stream in bounded memory: counts in geometric classes. Pure."""
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from math import exp, log
+
+from forefill_protocol.messages import Spread
+
+# Neighbouring classes differ by 5 %, so a quantile is off by at most 2.5 % of itself.
+GROWTH = log(1.05)
+SMALLEST, LARGEST = 1e-6, 1e12
+# At most this many classes exist: log(1e18) / GROWTH and one for zero.
+MAX_CLASSES = int(log(LARGEST / SMALLEST) / GROWTH) + 2
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Values from 0 on; those under 1e-6 count as 0, those over 1e12 as 1e12."""
+
+    counts: dict[int, int] = field(default_factory=dict)
+    count: int = 0
+    total: float = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self.count += 1
+        self.total += value
+        index = int(log(min(value, LARGEST) / SMALLEST) / GROWTH) + 1 if value > SMALLEST else 0
+        self.counts[index] = self.counts.get(index, 0) + 1
+
+    def quantile(self, share: float) -> float:
+        """The value that `share` of the values do not exceed; 0 without values."""
+        wanted, seen = share * self.count, 0
+        for index in sorted(self.counts):
+            seen += self.counts[index]
+            if seen >= wanted:
+                return SMALLEST * exp((index - 0.5) * GROWTH) if index else 0.0
+        return 0.0
+
+    def spread(self) -> Spread | None:
+        """Mean, median and 95th percentile; None without values."""
+        if not self.count:
+            return None
+        return Spread(mean=self.total / self.count, p50=self.quantile(0.5), p95=self.quantile(0.95))
+
+
+SECONDS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+@dataclass(slots=True)
+class Distribution:
+    """Counts at or below fixed bounds since the start, as Prometheus wants its histograms. The last count is +Inf's."""
+
+    bounds: tuple[float, ...] = SECONDS_BOUNDS
+    counts: list[int] = field(default_factory=list)
+    total: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.counts = [0] * (len(self.bounds) + 1)
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value

@@ -1,0 +1,331 @@
+"""One connection of a client: reads requests one after another and answers in their order."""
+
+import asyncio
+import time
+from math import inf
+from typing import TYPE_CHECKING, cast
+
+from forefill_sidecar import answers
+from forefill_sidecar.gate import Refusal
+from forefill_sidecar.proxy.exchange import Exchange
+from forefill_sidecar.proxy.framing import BadBody, ChunkedFraming, Framing, LengthFraming
+from forefill_sidecar.proxy.head import BadHead, RequestHead, find_end, parse_request
+
+if TYPE_CHECKING:
+    from forefill_sidecar.proxy.listener import Listener
+
+# Why reading from the client is paused; it goes on when no reason is left.
+_UPSTREAM_IS_FULL, _BODY_IS_HELD, _PIPELINE_IS_LONG = 1, 2, 4
+_NOTHING_YET = LengthFraming(0)
+
+
+# Where a connection is: in a head, in a body, waiting for a response, passing a tunnel's bytes, skipping the body of a
+# request that was answered without it, or reading on until the client has seen the last answer.
+_HEAD, _BODY, _WAIT, _TUNNEL, _DISCARD, _LINGER = range(6)
+
+
+class ClientConnection(asyncio.Protocol):
+    """What comes after a request's end is kept until its response is complete."""
+
+    __slots__ = (
+        "_buffer",
+        "_exchange",
+        "_framing",
+        "_holds",
+        "_is_choked",
+        "_is_parsing",
+        "_listener",
+        "_phase",
+        "_transport",
+        "deadline",
+        "peer",
+    )
+
+    def __init__(self, listener: "Listener") -> None:
+        self._listener = listener
+        self._transport: asyncio.Transport | None = None
+        self._exchange: Exchange | None = None
+        self._framing: Framing = _NOTHING_YET
+        self._phase = _HEAD
+        self._buffer = b""
+        self._holds = 0
+        self._is_choked = False
+        self._is_parsing = False
+        self.deadline = inf
+        self.peer: str | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self.peer = _outside_peer(transport.get_extra_info("peername"))
+        if not self._listener.joined(self):
+            self.answer_problem(503, "too many connections are open")
+            return
+        self.deadline = time.monotonic() + self._listener.limits.idle_seconds
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._transport = None
+        self.deadline = inf
+        self._listener.left(self)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            self._listener.tally.client_aborts += 1
+            exchange.client_gone()
+
+    def data_received(self, data: bytes) -> None:
+        phase = self._phase
+        if phase == _HEAD:
+            if not self._buffer:
+                self.deadline = time.monotonic() + self._listener.limits.head_seconds
+            self._keep(data)
+            self._parse()
+        elif phase == _BODY:
+            self._read_body(data)
+        elif phase == _WAIT:
+            self._keep(data)
+        elif phase == _TUNNEL:
+            cast(Exchange, self._exchange).send_body(data)
+        elif phase == _DISCARD:
+            self._discard(data)
+
+    def eof_received(self) -> bool:
+        if self._phase == _TUNNEL:
+            cast(Exchange, self._exchange).end_of_input()
+            return True
+        return False
+
+    def pause_writing(self) -> None:
+        """The client doesn't read what it is sent: its response pauses, and no further request of it starts."""
+        self._is_choked = True
+        self.deadline = time.monotonic() + self._listener.limits.stalled_seconds
+        if self._exchange is not None:
+            self._exchange.pause_upstream()
+
+    def resume_writing(self) -> None:
+        self._is_choked = False
+        self.deadline = inf if self._exchange else time.monotonic() + self._listener.limits.idle_seconds
+        if self._exchange is not None:
+            self._exchange.resume_upstream()
+        self._parse()
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def write_eof(self) -> None:
+        if self._transport is not None:
+            self._transport.write_eof()
+
+    def close(self) -> None:
+        """Close once everything written has gone out."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once, so that the client sees a response cut off rather than a complete one."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def finished(self) -> None:
+        """The exchange's response is complete: go on with the next request, or end."""
+        exchange = cast(Exchange, self._exchange)
+        self._exchange = None
+        if exchange.is_last or self._listener.is_draining:
+            self._end()
+        else:
+            self._next_request()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer 429."""
+        listener = self._listener
+        bucket = listener.gate.bucket
+        tokens = bucket.tokens_at(time.monotonic())
+        is_last, is_head = self._is_last_answer(), self._is_head_request()
+        data = answers.refusal(refusal, listener.policy, bucket.fill_rate, bucket.burst, tokens, is_last, is_head)
+        self._answer(429, data, is_last)
+
+    def answer_problem(self, status: int, sentence: str) -> None:
+        """Answer with an error of our own."""
+        is_last = self._is_last_answer() or status in (400, 408, 503)
+        self._answer(status, answers.problem(status, sentence, is_last, is_head=self._is_head_request()), is_last)
+
+    def timed_out(self) -> None:
+        """The deadline passed."""
+        if self._phase == _HEAD and self._buffer:
+            self.answer_problem(408, "the request's head took too long")
+        elif self._phase == _BODY and not cast(Exchange, self._exchange).is_response_begun:
+            self._break_off(408, "the request's body took too long")
+        elif self._phase == _HEAD:
+            self.close()
+        else:
+            self.abort()
+
+    def drain(self) -> None:
+        """Take no more requests; close at once when none is under way."""
+        if self._phase == _HEAD and not self._buffer:
+            self.close()
+
+    def tunnel_opened(self) -> None:
+        self._phase = _TUNNEL
+        self.deadline = inf
+        early, self._buffer = self._buffer, b""
+        if early:
+            cast(Exchange, self._exchange).send_body(early)
+
+    def hold_body(self) -> None:
+        self._hold(_BODY_IS_HELD)
+
+    def release_body(self) -> None:
+        self._release(_BODY_IS_HELD)
+
+    def hold_upstream(self) -> None:
+        self._hold(_UPSTREAM_IS_FULL)
+
+    def release_upstream(self) -> None:
+        self._release(_UPSTREAM_IS_FULL)
+
+    def _hold(self, reason: int) -> None:
+        if not self._holds and self._transport is not None:
+            self._transport.pause_reading()
+            self.deadline = inf
+        self._holds |= reason
+
+    def _release(self, reason: int) -> None:
+        was_held, self._holds = self._holds, self._holds & ~reason
+        if was_held and not self._holds and self._transport is not None:
+            self._transport.resume_reading()
+            if self._phase == _BODY:
+                self.deadline = time.monotonic() + self._listener.limits.body_seconds
+
+    def _keep(self, data: bytes) -> None:
+        """Add to what is read once its turn comes; it stays bounded."""
+        self._buffer = self._buffer + data if self._buffer else data
+        if len(self._buffer) > self._listener.limits.held_bytes and (self._phase == _WAIT or self._is_choked):
+            self._hold(_PIPELINE_IS_LONG)
+
+    def _parse(self) -> None:
+        """Start the request at the front of the buffer, and those after it as far as they are decided at once."""
+        if self._is_parsing:
+            return
+        self._is_parsing = True
+        try:
+            while self._phase == _HEAD and self._buffer and not self._is_choked and self._start_request():
+                self._release(_PIPELINE_IS_LONG)
+        except BadHead as bad:
+            self.answer_problem(bad.status, bad.sentence)
+        except BadBody as bad:
+            self._break_off(400, str(bad))
+        finally:
+            self._is_parsing = False
+
+    def _start_request(self) -> bool:
+        # RFC 9112 §2.2: empty lines before a request are ignored.
+        buffer = self._buffer
+        while buffer.startswith(b"\r\n"):
+            buffer = buffer[2:]
+        end = find_end(buffer)
+        if not end:
+            self._buffer = buffer
+            return False
+        head = parse_request(buffer[:end])
+        self._exchange = exchange = Exchange(self, self._listener, head)
+        self._framing = _framing_of(head)
+        self._buffer = b""
+        self._phase = _BODY
+        self._read_body(buffer[end:])
+        if self._exchange is exchange:
+            exchange.start()
+        return True
+
+    def _read_body(self, data: bytes) -> None:
+        framing, exchange = self._framing, cast(Exchange, self._exchange)
+        try:
+            taken = framing.feed(data)
+        except BadBody as bad:
+            self._break_off(400, str(bad))
+            return
+        if taken:
+            exchange.send_body(data if taken == len(data) else data[:taken])
+        if framing.is_done:
+            self._phase = _WAIT
+            self._buffer = data[taken:]
+            self.deadline = inf
+            exchange.end_request(framing.payload_bytes)
+        elif not self._holds:
+            self.deadline = time.monotonic() + self._listener.limits.body_seconds
+
+    def _break_off(self, status: int, sentence: str) -> None:
+        """The request can't be read on: its exchange ends, and the connection after an answer if none has begun."""
+        exchange, self._exchange = cast(Exchange, self._exchange), None
+        exchange.client_gone()
+        if exchange.is_response_begun:
+            self.abort()
+        else:
+            self.answer_problem(status, sentence)
+
+    def _discard(self, data: bytes) -> None:
+        try:
+            taken = self._framing.feed(data)
+        except BadBody:
+            self.abort()
+            return
+        if self._framing.is_done:
+            self._buffer = data[taken:]
+            self._next_request()
+
+    def _next_request(self) -> None:
+        self._phase = _HEAD
+        limits = self._listener.limits
+        self.deadline = time.monotonic() + (limits.head_seconds if self._buffer else limits.idle_seconds)
+        self._parse()
+
+    def _is_head_request(self) -> bool:
+        return self._exchange is not None and self._exchange.head.method == b"HEAD"
+
+    def _is_last_answer(self) -> bool:
+        """Whether an answer given now ends the connection: what is left of the body may be too much to skip."""
+        exchange = self._exchange
+        if exchange is None or exchange.is_last or self._listener.is_draining:
+            return True
+        if exchange.is_request_done:
+            return False
+        length = exchange.head.content_length
+        return exchange.head.expects_continue or length is None or length > self._listener.limits.held_bytes
+
+    def _answer(self, status: int, data: bytes, is_last: bool) -> None:
+        self._listener.tally.answered(status)
+        self.write(data)
+        exchange, self._exchange = self._exchange, None
+        self._release(_BODY_IS_HELD | _UPSTREAM_IS_FULL)
+        if is_last:
+            self._end(lingers=True)
+        elif exchange is not None and not exchange.is_request_done:
+            self._phase = _DISCARD
+            self.deadline = time.monotonic() + self._listener.limits.body_seconds
+        else:
+            self._next_request()
+
+    def _end(self, lingers: bool = False) -> None:
+        """Close; while the client may still be sending, first let it read what was written (RFC 9112 §9.6)."""
+        if self._transport is None:
+            return
+        if not lingers and self._phase != _BODY:
+            self._transport.close()
+            return
+        self._phase, self._buffer = _LINGER, b""
+        self._release(_BODY_IS_HELD | _UPSTREAM_IS_FULL | _PIPELINE_IS_LONG)
+        self.deadline = time.monotonic() + self._listener.limits.linger_seconds
+        if not self._transport.is_closing():
+            self._transport.write_eof()
+
+
+def _framing_of(head: RequestHead) -> Framing:
+    if head.is_chunked:
+        return ChunkedFraming()
+    return LengthFraming(head.content_length or 0)
+
+
+def _outside_peer(peername: tuple[str, int] | None) -> str | None:
+    """The client's address unless it is on this machine."""
+    if not peername or peername[0].startswith("127.") or peername[0] == "::1":
+        return None
+    return peername[0]
