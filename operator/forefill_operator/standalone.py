@@ -13,6 +13,7 @@ from forefill_operator.controller import Controller
 from forefill_operator.metrics import Metrics
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.runtime import Clock, Runtime
+from forefill_operator.state_folder import Served
 from forefill_operator.stream_server import StreamServer
 from forefill_operator.usage import Misused
 
@@ -42,7 +43,7 @@ async def run(options: argparse.Namespace) -> None:
 async def _serve(
     options: argparse.Namespace, tokens: identity.StaticTokens, folder: "Folder", context: ssl.SSLContext
 ) -> None:
-    controller, metrics = Controller(), Metrics()
+    controller, metrics, served = Controller(), Metrics(), Served(options.state / "served")
     runtime = Runtime(
         controller,
         tokens,
@@ -51,9 +52,9 @@ async def _serve(
         stream=options.listen,
         health=options.health or ("127.0.0.1", 0),
     )
-    runtime.chores = [lambda: folder.follow(controller, runtime.server, metrics, runtime.clock)]
+    runtime.chores = [lambda: folder.follow(controller, runtime.server, served, metrics, runtime.clock)]
     for policy in folder.policies.values():
-        controller.put_policy(policy, runtime.clock())
+        controller.put_policy(policy, runtime.clock(), is_new=served.is_new(policy))
     runtime.stop_on_signals()
     try:
         await runtime.run()
@@ -86,7 +87,9 @@ class Folder:
         self._seen = self._stamps()
         self.policies = manifests.read_folder(self.path, self.policies)
 
-    async def follow(self, controller: Controller, server: StreamServer, metrics: Metrics, clock: Clock) -> None:
+    async def follow(
+        self, controller: Controller, server: StreamServer, served: Served, metrics: Metrics, clock: Clock
+    ) -> None:
         while True:
             await asyncio.sleep(RELOAD_SECONDS)
             stamps = await asyncio.to_thread(self._stamps)
@@ -103,7 +106,7 @@ class Folder:
             for key in before.keys() - self.policies.keys():
                 server.deliver(controller.remove_policy(key, clock()))
             for policy in self.policies.values():
-                server.deliver(controller.put_policy(policy, clock()))
+                server.deliver(controller.put_policy(policy, clock(), is_new=served.is_new(policy)))
 
     def _stamps(self) -> frozenset[tuple[str, int, int]]:
         entries = [entry for entry in self.path.iterdir() if entry.suffix in (".yaml", ".yml")]

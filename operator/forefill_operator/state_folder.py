@@ -1,12 +1,14 @@
-"""The certificates of an operator without a cluster, kept in a folder between runs."""
+"""What an operator without a cluster keeps in a folder between runs: certificates, and which policies it has served."""
 
 import datetime
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from forefill_operator.kube import certificates
 from forefill_operator.kube.certificates import BadPair, Pair
+from forefill_operator.policy import TokenPolicy
 
 AUTHORITY, SERVING = "ca", "serving"
 
@@ -42,3 +44,20 @@ def _keep(folder: Path, name: str, pair: Pair) -> None:
     descriptor = os.open(folder / f"{name}.key", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(pair.key)
+
+
+@dataclass(frozen=True)
+class Served:
+    """Remembers which policies ever had clients to serve, one uid a line: only their leases can be out there."""
+
+    path: Path
+
+    def is_new(self, policy: TokenPolicy) -> bool:
+        """Whether no operator of this folder has served the policy; from then on it counts as served."""
+        known = self.path.read_text().split() if self.path.exists() else []
+        if policy.uid in known:
+            return False
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self.path.open("a") as file:
+            file.write(f"{policy.uid}\n")
+        return True

@@ -31,7 +31,6 @@ class Member:
     tenure: Tenure
     predictor: Predictor
     settings: messages.PolicySettings
-    window_started: float
     report_due: float
 
     @property
@@ -42,7 +41,6 @@ class Member:
         """End the window: learn from it, forecast the next, and say so."""
         window = self.listener.meter.close(now)
         self._learn(window)
-        self.window_started = now
         self.report_due = now + self.settings.report_interval_seconds
         held = self.tenure.assignment
         return messages.PolicyReport(
@@ -82,11 +80,23 @@ class Member:
             policy_generation=assignment.policy_generation,
         )
 
+    def restore(self, assignment: messages.Assignment, counted_from: float, now: float) -> None:
+        """Go on with a lease that was granted before the process began; its settings come with the next answer."""
+        self.tenure.grant(assignment, counted_from)
+        self.enforce(now)
+
     def _configure(self, settings: messages.PolicySettings) -> None:
         if settings.forecast != self.settings.forecast:
-            self.predictor = Predictor(settings.forecast.model, settings.forecast.horizon_windows)
+            self._forecast_with(settings.forecast)
         self.settings = settings
-        self.listener.gate.configure(settings)
+        self.listener.configure(settings)
+
+    def _forecast_with(self, settings: messages.ForecastSettings) -> None:
+        try:
+            self.predictor = Predictor(settings.model, settings.horizon_windows)
+        except ValueError as error:
+            # A newer operator may know models that this sidecar does not; the one it has serves on.
+            _log.warning("%s keeps forecasting with %s: %s", self.policy, self.predictor.name, error)
 
     def enforce(self, now: float) -> None:
         """Make the gate act as the tenure allows at this moment."""
@@ -145,6 +155,10 @@ class Agent:
         self.sent_at[sequence] = now
         if len(self.sent_at) > REMEMBERED_REPORTS:
             del self.sent_at[min(self.sent_at)]
+
+    def report_now(self) -> None:
+        """Close every window, whatever its length: the last word before a goodbye."""
+        self._report(self.members, self.clock())
 
     def hello(self) -> messages.Hello:
         """First message of a stream. Answers that name report 0 count from here."""

@@ -24,7 +24,7 @@ logging.getLogger("picows.client").setLevel(logging.WARNING)
 
 @dataclass(frozen=True)
 class Operator:
-    """Where the operator is and how to know it. `url` is wss://HOST:PORT, `ca_bundle` PEM, the token is read from `token_file`."""
+    """Where the operator is and how to know it: a wss:// URL, PEM of its authority, and the file of our token."""
 
     url: str
     ca_bundle: str

@@ -1,0 +1,105 @@
+"""A sidecar that an operator guides: listeners, agent and reporter put together."""
+
+import asyncio
+import os
+import time
+import uuid
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from forefill_protocol import messages
+from forefill_protocol.podsettings import HEALTH_PORT, PodSettings, PolicyListener
+from forefill_sidecar.agent import Agent, Member
+from forefill_sidecar.assembly import Sidecar, build_listener
+from forefill_sidecar.forecast.predictor import Predictor
+from forefill_sidecar.keepsake import Keepsake, Kept
+from forefill_sidecar.proxy.listener import Listener
+from forefill_sidecar.reporter import Operator, Reporter
+from forefill_sidecar.stream_figures import StreamFigures
+from forefill_sidecar.tenure import Tenure
+
+SAVE_SECONDS = 1.0
+
+
+class JoinedSidecar:
+    """Everything one sidecar process runs. Raises ValueError when the settings can't be used."""
+
+    def __init__(
+        self,
+        listeners: Sequence[PolicyListener],
+        operator: Operator,
+        admin: Sequence[tuple[str, int]],
+        state_directory: Path | None = None,
+        host: str = "127.0.0.1",
+    ) -> None:
+        now = time.monotonic()
+        self.figures = StreamFigures()
+        self.sidecar = Sidecar([build_listener(listener, host=host) for listener in listeners], admin)
+        self.agent = Agent(
+            boot_id=uuid.uuid4().hex,
+            software=f"forefill {metadata.version('forefill')}",
+            members=[_member(built.settings, built, now) for built in self.sidecar.listeners],
+            send=lambda message: self.reporter.send(message),
+            clock=time.monotonic,
+        )
+        self.reporter = Reporter(operator, self.agent.hello, self.agent.receive, self.figures.count)
+        self.sidecar.api.more_families = lambda: self.figures.families(self.reporter, self.agent)
+        self._keepsake = Keepsake(state_directory) if state_directory else None
+        self._restore(now)
+
+    async def run(self, stopping: asyncio.Event, grace_seconds: float) -> None:
+        """Serve until `stopping`, then let requests under way end, report once more and say goodbye."""
+        await self.sidecar.start()
+        loop = asyncio.get_running_loop()
+        streaming, looping = loop.create_task(self.reporter.run()), loop.create_task(self.agent.run())
+        saving = loop.create_task(self._save())
+        stop = loop.create_task(stopping.wait())
+        await asyncio.wait([stop, streaming, looping, saving], return_when=asyncio.FIRST_COMPLETED)
+        await self.sidecar.close(grace_seconds)
+        self.agent.report_now()
+        await self.reporter.close(messages.Goodbye(reason="the pod ends"))
+        for task in (stop, streaming, looping, saving):
+            task.cancel()
+        results = await asyncio.gather(streaming, looping, saving, return_exceptions=True)
+        for failure in results:
+            if isinstance(failure, Exception):
+                raise failure
+
+    def _restore(self, now: float) -> None:
+        wall_time = time.time()
+        kept = {each.assignment.policy: each for each in self._keepsake.load(wall_time)} if self._keepsake else {}
+        for member in self.agent.members:
+            if each := kept.get(member.policy):
+                member.restore(each.assignment, now - (wall_time - each.counted_from), now)
+
+    async def _save(self) -> None:
+        saved: list[Kept] = []
+        while True:
+            await asyncio.sleep(SAVE_SECONDS)
+            offset = time.time() - time.monotonic()
+            held = [(m.tenure.assignment, m.tenure.counted_from) for m in self.agent.members]
+            current = [Kept(assignment, counted_from + offset) for assignment, counted_from in held if assignment]
+            if self._keepsake and [k.assignment for k in current] != [k.assignment for k in saved]:
+                await asyncio.to_thread(self._keepsake.save, current)
+                saved = current
+
+
+def _member(settings: PolicyListener, listener: Listener, now: float) -> Member:
+    forecast = settings.settings.forecast
+    return Member(
+        listener=listener,
+        tenure=Tenure(settings, started_at=now),
+        predictor=Predictor(forecast.model, forecast.horizon_windows),
+        settings=settings.settings,
+        report_due=now + settings.settings.report_interval_seconds,
+    )
+
+
+def from_pod(settings: PodSettings) -> JoinedSidecar:
+    """The sidecar of an injected pod. Health and metrics are for the kubelet and Prometheus, who come from outside."""
+    operator = Operator(settings.operator, settings.ca_bundle, Path(settings.token_file))
+    state = Path(settings.state_directory)
+    return JoinedSidecar(
+        settings.listeners, operator, [("0.0.0.0", HEALTH_PORT)], state if os.access(state, os.W_OK) else None
+    )

@@ -1,0 +1,44 @@
+"""What `/metrics` says of the stream to the operator and of the lease of each policy."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from forefill_sidecar.agent import Agent
+from forefill_sidecar.metrics import PREFIX, Family
+from forefill_sidecar.reporter import Reporter
+
+STATES: Final = ("none", "active", "expired", "abandoned")
+
+
+class StreamFigures:
+    def __init__(self) -> None:
+        self._events: Counter[str] = Counter()
+
+    def count(self, event: str) -> None:
+        self._events[event] += 1
+
+    def families(self, reporter: Reporter, agent: Agent) -> Sequence[Family]:
+        now = agent.clock()
+        events = sorted(self._events.items())
+        states = [
+            ("", (("policy", member.policy), ("state", state)), float(member.tenure.state(now) == state))
+            for member in agent.members
+            for state in STATES
+        ]
+        rates = [("", (("policy", member.policy),), member.tenure.allowance(now).fill_rate) for member in agent.members]
+        forecasts = [
+            ("", (("policy", member.policy),), member.predictor.forecasts()[0].mean) for member in agent.members
+        ]
+        return [
+            Family(PREFIX + "stream_connected", "gauge", "1 while the stream is open.", [("", (), reporter.connected)]),
+            Family(
+                PREFIX + "stream_events",
+                "counter",
+                "What happened to the stream.",
+                [("_total", (("event", event),), count) for event, count in events],
+            ),
+            Family(PREFIX + "lease_state", "gauge", "1 for the state that the policy's lease is in.", states),
+            Family(PREFIX + "allowed_tokens_per_second", "gauge", "Fill rate that the lease allows now.", rates),
+            Family(PREFIX + "forecast_tokens_per_second", "gauge", "Demand expected in the next window.", forecasts),
+        ]
