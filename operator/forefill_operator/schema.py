@@ -1,14 +1,13 @@
-"""Applies the schema of a TokenPolicy where no API server does: the packaged CRD's defaults, bounds and rules.
+"""Applies the schema of a TokenPolicy where no API server does: the packaged CRD's fields, defaults and bounds.
 
-Everything is read from tokenpolicies.forefill.io.yaml. Only the predicates of its CEL rules are told again,
-keyed by the rule's own text; place and sentence come from the file.
+The CRD's rules between fields are in CEL, which nothing here runs: `forefill_operator.rules` tells them again.
 """
 
 import copy
 import functools
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import Any
 
@@ -19,35 +18,6 @@ from forefill_operator.policy import InvalidPolicy
 
 FILE = "tokenpolicies.forefill.io.yaml"
 Schema = Mapping[str, Any]
-Rule = Callable[[Any], bool]
-
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*_(URL|HOST|ENDPOINT)")
-
-# A rule about an earlier value has no meaning for a file, which has none.
-TRANSITIONS = frozenset({"self == oldSelf"})
-RULES: Mapping[str, Rule] = {
-    "self.min <= self.max": lambda it: it["min"] <= it["max"],
-    "self.base <= self.max": lambda it: it["base"] <= it["max"],
-    "!has(self.caBundle) || self.caBundle == '' || self.url.startsWith('https://')": (
-        lambda it: not it.get("caBundle") or it["url"].startswith("https://")
-    ),
-    "self.name.matches('^[A-Za-z_][A-Za-z0-9_]*_(URL|HOST|ENDPOINT)$')": (
-        lambda it: _VARIABLE.fullmatch(it["name"]) is not None
-    ),
-    "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)": (
-        lambda it: (it["operator"] in ("In", "NotIn")) == bool(it.get("values"))
-    ),
-    "self.inject.port != 17020": lambda it: it["inject"]["port"] != 17020,
-    "self.weights.prediction.min <= self.weights.prediction.initial": (
-        lambda it: it["weights"]["prediction"]["min"] <= it["weights"]["prediction"]["initial"]
-    ),
-    "self.weights.prediction.initial <= self.weights.prediction.max": (
-        lambda it: it["weights"]["prediction"]["initial"] <= it["weights"]["prediction"]["max"]
-    ),
-    "self.report.leaseSeconds >= 2.0 * self.report.intervalSeconds": (
-        lambda it: it["report"]["leaseSeconds"] >= 2.0 * it["report"]["intervalSeconds"]
-    ),
-}
 
 
 @functools.cache
@@ -83,23 +53,10 @@ def _fill(value: Any, schema: Schema) -> None:
 
 
 def faults(body: Mapping[str, Any]) -> Iterator[InvalidPolicy]:
-    """What is wrong with a defaulted manifest: its schema's faults, or else those of its rules."""
+    """What is wrong with a defaulted manifest, in the order of its fields."""
     errors = sorted(_Validator(load()).iter_errors(body), key=lambda error: [str(step) for step in error.path])
     for error in errors:
         yield InvalidPolicy("InvalidSpec", *_sentence(error))
-    if not errors:
-        yield from _broken_rules(body.get("spec"), load()["properties"]["spec"], "spec")
-
-
-def _broken_rules(value: Any, schema: Schema, path: str) -> Iterator[InvalidPolicy]:
-    for rule in schema.get("x-kubernetes-validations", ()):
-        if rule["rule"] not in TRANSITIONS and not RULES[rule["rule"]](value):
-            yield InvalidPolicy("InvalidSpec", path + rule.get("fieldPath", ""), rule["message"])
-    for name, field in schema.get("properties", {}).items():
-        if isinstance(value, dict) and name in value:
-            yield from _broken_rules(value[name], field, f"{path}.{name}")
-    for index, item in enumerate(value if isinstance(value, list) else ()):
-        yield from _broken_rules(item, schema["items"], f"{path}[{index}]")
 
 
 def _path(steps: Iterator[str | int]) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence, Set
 
 from msgspec import Struct
 
-from forefill_operator.policy import SAFE_SHARE, Spec, TokenPolicy
+from forefill_operator import grants
+from forefill_operator.policy import SAFE_SHARE, TokenPolicy
 from forefill_protocol import podsettings
-from forefill_protocol.messages import CostSettings, ForecastSettings, PolicySettings, QueueSettings
 from forefill_protocol.podsettings import PolicyListener
 
 # A policy without clients yet expects this many, so that the first ones together stay within its safe share.
@@ -63,27 +63,13 @@ def _listener(candidate: Candidate, port: int) -> PolicyListener:
         mode=spec.mode,
         safe_rate=rate,
         burst=rate * spec.burst.seconds,
-        settings=settings(spec),
+        settings=grants.settings(spec),
     )
 
 
 def safe_rate(highest_rate: float, clients: int) -> float:
     """Tokens/s of a pod that the operator never answered: twice the known clients fit into the policy's safe share."""
     return SAFE_SHARE * highest_rate / max(FEWEST_CLIENTS, 2 * clients)
-
-
-def settings(spec: Spec) -> PolicySettings:
-    """The part of a spec that a sidecar acts on."""
-    return PolicySettings(
-        report_interval_seconds=spec.report.interval_seconds,
-        lease_seconds=spec.report.lease_seconds,
-        fallback=spec.fallback,
-        forecast=ForecastSettings(
-            model=spec.forecast.model, quantile=spec.forecast.quantile, horizon_windows=spec.forecast.horizon_windows
-        ),
-        queue=QueueSettings(max_wait_seconds=spec.queue.max_wait_seconds, max_requests=spec.queue.max_requests),
-        cost=CostSettings(default=spec.cost.default, header=spec.cost.header),
-    )
 
 
 def variables(chosen: Iterable[Candidate], served: Iterable[PolicyListener]) -> dict[str, str]:

@@ -1,0 +1,47 @@
+"""TLS contexts whose certificate may change while they serve."""
+
+import os
+import ssl
+import tempfile
+from pathlib import Path
+
+
+def server_context() -> ssl.SSLContext:
+    """TLS 1.3 and nothing older; give it a pair before it serves."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
+
+
+def load_pair(context: ssl.SSLContext, certificate_pem: bytes, key_pem: bytes) -> None:
+    """New connections are served with this pair; open ones keep theirs. Raises ssl.SSLError.
+
+    The ssl module takes a pair from files only: one exists, readable by this user alone, while it does.
+    """
+    descriptor, name = tempfile.mkstemp()
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(certificate_pem + b"\n" + key_pem)
+        context.load_cert_chain(name)
+    finally:
+        os.unlink(name)
+
+
+class MountedPair:
+    """tls.crt, tls.key and ca.crt of a mounted Secret, followed into one context. The kubelet replaces all at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.context = server_context()
+        self.ca_bundle = ""
+        self._folder = folder
+        self._loaded: tuple[bytes, ...] = ()
+
+    def refresh(self) -> bool:
+        """Take the files if they changed; whether they did. Raises OSError or ssl.SSLError and keeps what it has."""
+        contents = tuple((self._folder / name).read_bytes() for name in ("tls.crt", "tls.key", "ca.crt"))
+        if contents == self._loaded:
+            return False
+        ca_bundle = contents[2].decode("ascii", errors="replace")
+        self.context.load_cert_chain(self._folder / "tls.crt", self._folder / "tls.key")
+        self.ca_bundle, self._loaded = ca_bundle, contents
+        return True
