@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from . import clusters, components, images, kind, packages, processes
+from . import clusters, components, kind, processes
 from . import up as node
 from .clusters import Access
 from .commands import ClusterError
@@ -37,11 +38,8 @@ def take_down(progress: Progress) -> int:
 
 
 def build_images(progress: Progress) -> int:
-    paths = Paths.from_environment()
-    packages.ensure(progress)
-    with clusters.only_one(paths):
-        for recipe in images.RECIPES:
-            print(images.ensure(paths, recipe, progress).name)
+    for name in clusters.build_images(progress):
+        print(name)
     return 0
 
 
@@ -94,6 +92,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    # Ended politely, a build must not go on without its harness.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     command, _ = COMMANDS[parser().parse_args(arguments).command]
     try:
         return command(Progress())

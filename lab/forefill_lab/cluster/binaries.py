@@ -32,6 +32,8 @@ COMPONENTS = (
 )
 GO_ENVIRONMENT = {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "-trimpath -buildvcs=false"}
 STRIP = "-s -w"
+BUILD_BYTES = 10 << 30
+"""Modules and the compiler's own cache of a first build, 8 GB, and what comes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,22 +176,34 @@ def programs() -> tuple[Program, ...]:
 
 def ensure_program(program: Program, cache: Path, progress: Progress) -> Path:
     """Path of the program, built first when the cache lacks this version."""
-    folder = cache / "binaries" / f"{program.name}-{program.key}"
-    finished = folder / program.name
-    if not finished.exists():
-        building = folder / "building"
+    target = finished(program, cache)
+    if not target.exists():
+        building = target.parent / "building"
         building.mkdir(parents=True, exist_ok=True)
         with progress.step(f"Build {program.name} {program.key}"):
-            program.build(building / program.name, folder / "build.log", progress)
-        os.replace(building / program.name, finished)
+            program.build(building / program.name, target.parent / "build.log", progress)
+        os.replace(building / program.name, target)
         shutil.rmtree(building)
-    return finished
+    return target
+
+
+def finished(program: Program, cache: Path) -> Path:
+    return cache / "binaries" / f"{program.name}-{program.key}" / program.name
+
+
+def check_space(cache: Path) -> None:
+    """Raises `ClusterError` when there is something to build and no room for it."""
+    cache.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(cache).free
+    if free < BUILD_BYTES and not all(finished(program, cache).exists() for program in programs()):
+        raise ClusterError(f"{cache} has {free >> 30} GiB free; building the cluster takes {BUILD_BYTES >> 30} GiB.")
 
 
 def ensure(cache: Path, progress: Progress) -> Binaries:
     """Build what the cache lacks and lay one folder of links, named by the versions it holds."""
     if shutil.which("go") is None:
         raise ClusterError("go (1.26 or newer) is not installed; it builds Kubernetes, helm and CoreDNS.")
+    check_space(cache)
     paths = {program.name: ensure_program(program, cache, progress) for program in programs()}
     folder = cache / "binaries" / f"bin-{digest(*(str(path) for path in paths.values()))}"
     folder.mkdir(parents=True, exist_ok=True)

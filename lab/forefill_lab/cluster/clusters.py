@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import binaries, kind, packages
+from . import binaries, images, kind, packages
 from . import up as node
 from .commands import ClusterError, succeeds
 from .down import down as end_node
@@ -40,9 +40,9 @@ class Access:
     programs: tuple[Path, ...] = ()
 
     def environment(self, path: str) -> dict[str, str]:
-        """Values of KUBECONFIG and of PATH, which is `path` with the programs' folders before it."""
-        folders = dict.fromkeys(str(program.parent) for program in self.programs)
-        return {"KUBECONFIG": str(self.kubeconfig), "PATH": ":".join([*folders, path])}
+        """Values of KUBECONFIG and of PATH, which is `path` with the programs' folders once, at its head."""
+        folders = [*(str(program.parent) for program in self.programs), *path.split(":")]
+        return {"KUBECONFIG": str(self.kubeconfig), "PATH": ":".join(dict.fromkeys(folders))}
 
 
 def foreign_kubeconfig(environ: Mapping[str, str], paths: Paths) -> str | None:
@@ -67,7 +67,8 @@ def why_not_foreign(environ: Mapping[str, str], kubeconfig: str) -> str | None:
         return f"KUBECONFIG is set, but {' and '.join(missing)} cannot be found on PATH."
     unset = [name for name in IMAGE_VARIABLES.values() if not environ.get(name)]
     if unset:
-        return f"KUBECONFIG is set, but {' and '.join(unset)} do not name images that its nodes can pull."
+        verb = "names no image" if len(unset) == 1 else "name no images"
+        return f"KUBECONFIG is set, but {' and '.join(unset)} {verb} that its nodes can pull."
     command = [
         "kubectl",
         f"--kubeconfig={kubeconfig}",
@@ -134,6 +135,16 @@ def on_path(name: str) -> Path:
     if found is None:
         raise ClusterError(f"{name} cannot be found on PATH.")
     return Path(found)
+
+
+def build_images(progress: Progress, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Build both images with what this machine has; returns their names."""
+    paths = Paths.from_environment(environ)
+    with only_one(paths):
+        if kind.usable():
+            return [kind.build(paths, recipe, progress) for recipe in images.RECIPES]
+        node.prepare(progress)
+        return [images.ensure(paths, recipe, progress).name for recipe in images.RECIPES]
 
 
 def end(progress: Progress, environ: Mapping[str, str] = os.environ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -78,19 +79,32 @@ def watched(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
-    with log.open("wb") as sink:
-        child = subprocess.Popen(command, env=environment(env), cwd=cwd, stdout=sink, stderr=subprocess.STDOUT)
-        try:
-            while not ended_within(child, HEARTBEAT_SECONDS):
-                words = describe(log.read_text(errors="replace"))
-                progress.say(f"  {name}: {time.monotonic() - begun:.0f} s{', ' + words if words else ''}")
-        except BaseException:
-            child.kill()
-            child.wait()
-            raise
+    child = in_own_group(command, log, env, cwd)
+    try:
+        while not ended_within(child, HEARTBEAT_SECONDS):
+            words = describe(log.read_text(errors="replace"))
+            progress.say(f"  {name}: {time.monotonic() - begun:.0f} s{', ' + words if words else ''}")
+    except BaseException:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        raise
     if child.returncode:
-        raise ClusterError(
-            f"{name} failed ({child.returncode}); its log is {log}:\n{tail(log.read_text(errors='replace'))}"
+        words = tail(log.read_text(errors="replace"))
+        raise ClusterError(f"{name} failed ({child.returncode}); its log is {log}:\n{words}")
+
+
+def in_own_group(
+    command: Sequence[str], log: Path, env: Mapping[str, str] | None, cwd: Path | None
+) -> subprocess.Popen[bytes]:
+    """Started in a process group of its own, so that it can be ended with all that it starts."""
+    with log.open("wb") as sink:
+        return subprocess.Popen(
+            command,
+            env=environment(env),
+            cwd=cwd,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            process_group=0,
         )
 
 

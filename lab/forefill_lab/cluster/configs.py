@@ -10,6 +10,19 @@ from . import addresses, versions
 from .paths import Paths
 
 CGROUP_ROOT = "/forefill-cluster"
+TOLERANCE = {
+    "cgroupDriver": "cgroupfs",
+    "cgroupRoot": CGROUP_ROOT,
+    "failCgroupV1": False,
+    "failSwapOn": False,
+    "enforceNodeAllocatable": [],
+    "makeIPTablesUtilChains": False,
+    # A full disk of the developer's must neither evict the pods under test nor delete their images.
+    "evictionHard": {"memory.available": "100Mi", "nodefs.available": "0%", "imagefs.available": "0%"},
+    "imageGCHighThresholdPercent": 100,
+    "imageGCLowThresholdPercent": 99,
+}
+"""Settings of the kubelet by which it runs on machines that a production node would not be."""
 
 
 def render(value: Any) -> str:
@@ -109,23 +122,7 @@ def kubelet(paths: Paths) -> str:
             "clusterDomain": addresses.DOMAIN,
             "podLogsDir": f"{paths.state}/pod-logs",
             "volumePluginDir": f"{paths.state}/volume-plugins",
-            "cgroupDriver": "cgroupfs",
-            "cgroupRoot": CGROUP_ROOT,
-            "failCgroupV1": False,
-            "failSwapOn": False,
-            "enforceNodeAllocatable": [],
-            "makeIPTablesUtilChains": False,
-            "imageGCHighThresholdPercent": 100,
-            "imageGCLowThresholdPercent": 99,
-            # A full disk of the developer's must not evict the pods under test.
-            "evictionHard": {
-                "memory.available": "100Mi",
-                "nodefs.available": "0%",
-                "imagefs.available": "0%",
-            },
-            "maxPods": 200,
-            "registerWithTaints": [],
-            "shutdownGracePeriod": "0s",
+            **TOLERANCE,
         }
     )
 

@@ -11,7 +11,7 @@ import shutil
 import socket
 from pathlib import Path
 
-from . import cgroups, network, processes
+from . import addresses, cgroups, network, processes
 from .commands import output, succeeds
 from .paths import Paths
 from .progress import Progress
@@ -20,13 +20,16 @@ POD_SECONDS = 20
 GRACE_SECONDS = 5.0
 MAKERS_OF_PODS = ("kube-controller-manager", "kube-scheduler")
 KUBERNETES_NAMES = ("kubelet", "kube-proxy", "coredns", "kube-apiserver", "etcd")
+SHIM_SOCKETS = Path("/run/containerd/s")
+CONTAINER_LOGS = Path("/var/log/containers")
+CNI_RESULTS = Path("/var/lib/cni/results")
 DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
 SHARED_FOLDERS = (
-    Path("/run/containerd/s"),
-    Path("/run/containerd"),
-    Path("/var/log/containers"),
-    Path("/var/lib/cni/results"),
-    Path("/var/lib/cni"),
+    SHIM_SOCKETS,
+    SHIM_SOCKETS.parent,
+    CONTAINER_LOGS,
+    CNI_RESULTS,
+    CNI_RESULTS.parent,
     DEVICE_PLUGINS,
     DEVICE_PLUGINS.parent,
 )
@@ -101,9 +104,10 @@ def remove_folders(paths: Paths) -> None:
     for folder in (paths.run, paths.state):
         if folder.exists():
             shutil.rmtree(folder)
-    unlink_if_deserted(DEVICE_PLUGINS / "kubelet.sock")
-    for link in dangling(Path("/var/log/containers"), paths.state):
-        link.unlink()
+    for socket_file in (DEVICE_PLUGINS / "kubelet.sock", *SHIM_SOCKETS.glob("*")):
+        unlink_if_deserted(socket_file)
+    for left in (*dangling(CONTAINER_LOGS, paths.state), *CNI_RESULTS.glob(f"{addresses.POD_NETWORK}-*")):
+        left.unlink()
     for folder in SHARED_FOLDERS:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

@@ -19,7 +19,7 @@ from .paths import REPOSITORY, Paths
 from .progress import Progress
 
 IGNORED = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
-COMMON_INPUTS = ("pyproject.toml", "README.md", "LICENSE", ".dockerignore", "cli", "protocol")
+COMMON_INPUTS = ("pyproject.toml", "constraints.txt", "README.md", "LICENSE", ".dockerignore", "cli", "protocol")
 BASE_EXCLUDES = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*")
 
 
@@ -176,6 +176,8 @@ def build(paths: Paths, recipe: Recipe, name: str, progress: Progress, root: Pat
         f"--tag={name}",
         str(root),
     )
+    # What an interrupted build left would stay for good; the storage is this package's alone.
+    output(buildah(paths, "rm", "--all"))
     log = paths.cache / "images" / f"{recipe.name}.log"
     watched(command, log=log, progress=progress, name=f"building {name}", describe=last_line)
 

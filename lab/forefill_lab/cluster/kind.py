@@ -30,22 +30,25 @@ def up(paths: Paths, progress: Progress) -> dict[str, str]:
             command = ["kind", "create", "cluster", f"--name={NAME}", "--wait=180s"]
             log = paths.cache / "kind.log"
             watched([*command, f"--kubeconfig={paths.kind_kubeconfig}"], log=log, progress=progress, name="kind")
-    return {recipe.name: load(paths, recipe, progress) for recipe in images.RECIPES}
+    built = {recipe.name: build(paths, recipe, progress) for recipe in images.RECIPES}
+    for name in built.values():
+        with progress.step(f"Load {name}"):
+            output(["kind", "load", "docker-image", name, f"--name={NAME}"], timeout_seconds=600)
+    return built
 
 
-def load(paths: Paths, recipe: Recipe, progress: Progress) -> str:
+def build(paths: Paths, recipe: Recipe, progress: Progress) -> str:
+    """Build the image with Docker, which keeps its own cache of layers; returns the image's name."""
     name = images.tag(recipe)
     log = paths.cache / f"{recipe.name}.docker.log"
-    with progress.step(f"Build and load {name}"):
-        command = [
-            "docker",
-            "build",
-            f"--file={REPOSITORY / recipe.dockerfile}",
-            f"--tag={name}",
-            str(REPOSITORY),
-        ]
-        watched(command, log=log, progress=progress, name=f"building {name}")
-        output(["kind", "load", "docker-image", name, f"--name={NAME}"], timeout_seconds=600)
+    options = [f"--file={REPOSITORY / recipe.dockerfile}", f"--tag={name}"]
+    with progress.step(f"Build {name}"):
+        watched(
+            ["docker", "build", *options, str(REPOSITORY)],
+            log=log,
+            progress=progress,
+            name=f"building {name}",
+        )
     return name
 
 

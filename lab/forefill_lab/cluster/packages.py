@@ -11,7 +11,6 @@ from pathlib import Path
 
 from . import addresses, versions
 from .commands import ClusterError, output
-from .paths import Paths
 from .progress import Progress
 
 ANYWHERE = "with Docker and kind installed it does without"
@@ -80,12 +79,3 @@ def check_ports() -> None:
     found = taken("127.0.0.1", addresses.LOOPBACK_PORTS) + taken(addresses.NODE, addresses.NODE_PORTS)
     if found:
         raise ClusterError(f"another program listens on {', '.join(found)}; end it first.")
-
-
-def check_space(paths: Paths, least_bytes: int = 8 << 30) -> None:
-    paths.cache.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(paths.cache).free
-    if free < least_bytes:
-        raise ClusterError(
-            f"{paths.cache} has {free >> 30} GiB free; building the cluster takes {least_bytes >> 30} GiB."
-        )

@@ -36,11 +36,7 @@ NODE = ("kubelet", "kube-proxy", "coredns")
 
 def up(paths: Paths, progress: Progress) -> dict[str, Image]:
     """Bring the cluster up, or bring the images of a running one up to date; returns the images by name."""
-    reason = packages.obstacle()
-    if reason:
-        raise ClusterError(f"No cluster can be started here: {reason}")
-    packages.check_space(paths)
-    packages.ensure(progress)
+    prepare(progress)
     programs = binaries.ensure(paths.cache, progress)
     built = {recipe.name: images.ensure(paths, recipe, progress) for recipe in images.RECIPES}
     if running(paths):
@@ -49,6 +45,14 @@ def up(paths: Paths, progress: Progress) -> dict[str, Image]:
     else:
         start(paths, programs, [images.ensure_pause(paths, programs.pause), *built.values()], progress)
     return built
+
+
+def prepare(progress: Progress) -> None:
+    """Check the machine and install the Debian packages it lacks; raises `ClusterError` when it will not do."""
+    reason = packages.obstacle()
+    if reason:
+        raise ClusterError(f"This machine cannot be the node: {reason}")
+    packages.ensure(progress)
 
 
 def running(paths: Paths) -> bool:

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from forefill_lab.cluster import images, versions
+from forefill_lab.cluster.commands import ClusterError
+from forefill_lab.cluster.paths import REPOSITORY, Paths
+from forefill_lab.cluster.progress import Progress
+
+INPUTS = ("pyproject.toml", "package")
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    (tmp_path / "pyproject.toml").write_text("[project]")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "module.py").write_text("x = 1")
+    return tmp_path
+
+
+def test_times_caches_and_files_that_are_no_input_leave_the_key_alone(sources: Path) -> None:
+    before = images.content_key(sources, INPUTS)
+    os.utime(sources / "package" / "module.py", (1, 1))
+    (sources / "package" / "__pycache__").mkdir()
+    (sources / "package" / "__pycache__" / "module.pyc").write_bytes(b"\0")
+    (sources / "unrelated.txt").write_text("x")
+    assert images.content_key(sources, reversed(INPUTS)) == before
+
+
+@pytest.mark.parametrize("change", ["edit", "rename", "add"])
+def test_changed_sources_have_another_key(sources: Path, change: str) -> None:
+    before = images.content_key(sources, INPUTS)
+    module = sources / "package" / "module.py"
+    if change == "edit":
+        module.write_text("x = 2")
+    elif change == "rename":
+        module.rename(module.with_name("other.py"))
+    else:
+        (sources / "package" / "empty.py").touch()
+    assert images.content_key(sources, INPUTS) != before
+
+
+def test_extra_texts_are_part_of_the_key(sources: Path) -> None:
+    assert images.content_key(sources, INPUTS, "a") != images.content_key(sources, INPUTS, "b")
+
+
+@pytest.mark.parametrize("recipe", images.RECIPES, ids=lambda recipe: recipe.name)
+def test_the_dockerfile_copies_only_what_the_key_covers(recipe: images.Recipe) -> None:
+    lines = (REPOSITORY / recipe.dockerfile).read_text().splitlines()
+    copied = [
+        word for line in lines if line.startswith("COPY ") and "--from" not in line for word in line.split()[1:-1]
+    ]
+    assert set(copied) <= set(recipe.inputs)
+
+
+@pytest.mark.parametrize("recipe", images.RECIPES, ids=lambda recipe: recipe.name)
+def test_the_dockerfile_starts_from_the_base_that_is_made_here(recipe: images.Recipe) -> None:
+    assert f"ARG BASE={versions.BASE_IMAGE}\n" in (REPOSITORY / recipe.dockerfile).read_text()
+
+
+def test_an_image_outside_a_checkout_is_refused_with_the_missing_file(tmp_path: Path) -> None:
+    paths = Paths(cache=tmp_path / "cache", state=tmp_path / "state", run=tmp_path / "run")
+    with pytest.raises(ClusterError, match=r"operator/Dockerfile does not exist"):
+        images.ensure(paths, images.OPERATOR, Progress(), root=tmp_path)
+
+
+def test_the_named_pip_configuration_comes_before_the_one_at_home(tmp_path: Path) -> None:
+    (tmp_path / ".pip").mkdir()
+    (tmp_path / ".pip" / "pip.conf").touch()
+    named = tmp_path / "named.conf"
+    named.touch()
+    at_home, by_name = (images.mounts(environ, tmp_path)[0] for environ in ({}, {"PIP_CONFIG_FILE": str(named)}))
+    assert at_home == f"--volume={tmp_path}/.pip/pip.conf:/etc/pip.conf:ro"
+    assert by_name == f"--volume={named}:/etc/pip.conf:ro"
