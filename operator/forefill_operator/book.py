@@ -10,7 +10,7 @@ from math import fsum
 from forefill_operator import explain, grants, plan, selection, shaping
 from forefill_operator.client import Client
 from forefill_operator.demand import Demand, demand_of
-from forefill_operator.learning import Learning, claimed_envelope
+from forefill_operator.learning import Learning, claimed_envelope, confirmed_envelope
 from forefill_operator.ledger import Held, Ledger
 from forefill_operator.member import Member
 from forefill_operator.plan import Need, Plan, Standing
@@ -147,12 +147,16 @@ class Book:
         gone = [
             uid
             for uid, member in self.members.items()
-            if not member.connected and not member.is_live(now) and self.ledger.held_by(uid, now).rate <= 0
+            if not member.connected and not member.is_live(now) and self._holds_nothing(uid)
         ]
         for uid in gone:
             del self.members[uid]
             self.ledger.release(uid)
             self._waiting.pop(uid, None)
+
+    def _holds_nothing(self, pod_uid: str) -> bool:
+        account = self.ledger.accounts.get(pod_uid)
+        return account is None or account.held.rate <= 0
 
     # What a client says
 
@@ -172,13 +176,14 @@ class Book:
         return member
 
     def _take_word(self, member: Member, holding: Holding, now: float) -> None:
-        uid = member.client.pod_uid
+        uid, spec = member.client.pod_uid, self.policy.spec
         account = self.ledger.accounts.get(uid)
-        if account is None or not account.knows(holding.grant_sequence):
-            envelope = claimed_envelope(holding, self.policy.spec, self.learning, len(self.members), now)
-            self.ledger.issue(uid, envelope, now)
-            if account is None and holding.grant_sequence > 0:
-                self._returns(member, envelope.rate)
+        if account is None and holding.grant_sequence > 0 and now < self.learning.until:
+            confirmed = confirmed_envelope(holding, spec, self.learning, now)
+            self.ledger.issue(uid, confirmed, now)
+            self._returns(member, confirmed.rate)
+        elif account is None or not account.knows(holding.grant_sequence):
+            self.ledger.claim(uid, claimed_envelope(holding, spec, len(self.members), now), now)
         member.brings(holding.grant_sequence)
         self.ledger.acknowledge(uid, holding.grant_sequence, now)
         if holding.policy_uid == self.policy.uid:
@@ -238,7 +243,7 @@ class Book:
     def _grant(self, member: Member, now: float) -> Assignment:
         """What is planned for the member, as far as it fits; the rest is waited for."""
         uid, planned = member.client.pod_uid, member.planned or 0.0
-        own, others = self.ledger.held_by(uid, now), self._held_by_others(uid, now)
+        own, others = self.ledger.granted_to(uid, now), self._held_by_others(uid, now)
         burst = self._burst(planned)
         amounts = grants.fitting(planned, burst, self.policy.spec, own, others, len(self.members))
         request = member.demand.request if member.demand else None

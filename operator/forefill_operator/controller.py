@@ -135,6 +135,13 @@ class Controller:
             if key not in self._removed
         ]
 
+    def silent(self) -> list[Client]:
+        """Pods without a stream that still count: nobody knows yet whether they have ended."""
+        silent = {
+            m.client.pod_uid: m.client for book in self.books.values() for m in book.members.values() if not m.connected
+        }
+        return list(silent.values())
+
     def tick(self, now: float) -> Deliveries:
         return [sending for key, book in self.books.items() if key not in self._removed for sending in book.tick(now)]
 

@@ -26,8 +26,8 @@ class Amounts(Struct, frozen=True, gc=False):
 def fitting(planned: float, burst: float, spec: Spec, own: Held, others: Held, clients: int) -> Amounts:
     """The most of `planned` and `burst` that keeps every sum within its bound.
 
-    Bounds: rates max, safe rates SAFE_SHARE of max, bursts max * burst.seconds. What a client holds already may be
-    confirmed whatever the others hold: that raises no sum, and reductions never wait.
+    Bounds: rates max, safe rates SAFE_SHARE of max, bursts max * burst.seconds. What a client was granted (`own`) may
+    be granted again whatever the `others` hold: that raises no sum, and reductions never wait.
     """
     highest = spec.fill_rate.max
     safe_budget = SAFE_SHARE * highest

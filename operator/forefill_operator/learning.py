@@ -32,18 +32,22 @@ class Learning:
         return confirmed
 
 
-def claimed_envelope(holding: Holding, spec: Spec, learning: Learning, clients: int, now: float) -> Envelope:
-    """What a client may be using by its own word, bounded, so that a false one can't hold up the others for long.
+def confirmed_envelope(holding: Holding, spec: Spec, learning: Learning, now: float) -> Envelope:
+    """What a client of an earlier operator holds, as far as it fits under max together with what others claimed."""
+    rate = learning.confirm(holding.fill_rate, now)
+    return _envelope(holding, spec, rate, min(holding.safe_rate, rate), now)
 
-    Without a grant (sequence 0) a sidecar runs at the safe rate its pod was given; one whose lease has ended likewise.
+
+def claimed_envelope(holding: Holding, spec: Spec, clients: int, now: float) -> Envelope:
+    """What a client may be using without a grant that is known here: the safe rate that its pod was given, or that it
+    fell back to. It is bounded by a safe share, so that a false claim can't hold up the others.
     """
-    safe_share = SAFE_SHARE * spec.fill_rate.max / max(clients, 1)
-    if holding.grant_sequence > 0 and now < learning.until:
-        rate = learning.confirm(holding.fill_rate, now)
-        safe_rate = min(holding.safe_rate, rate)
-    else:
-        # Before the sidecar's first answer `fill_rate` is 0 for a moment and becomes `safe_rate` by itself.
-        rate = safe_rate = min(max(holding.fill_rate, holding.safe_rate), safe_share)
+    # Before its first answer a sidecar's `fill_rate` is 0 for a moment and becomes `safe_rate` by itself.
+    rate = min(max(holding.fill_rate, holding.safe_rate), SAFE_SHARE * spec.fill_rate.max / max(clients, 1))
+    return _envelope(holding, spec, rate, rate, now)
+
+
+def _envelope(holding: Holding, spec: Spec, rate: float, safe_rate: float, now: float) -> Envelope:
     seconds_left = min(holding.seconds_left, spec.report.interval_seconds + REPORT_MARGIN_SECONDS)
     return Envelope(
         sequence=holding.grant_sequence,

@@ -4,6 +4,7 @@ An envelope never rises by itself, so a sum that fits when a grant is issued fit
 acknowledged, the client may follow the old envelope or the new one: it is counted at the larger of them at each moment.
 """
 
+from collections.abc import Sequence
 from math import fsum
 from typing import NamedTuple
 
@@ -62,12 +63,17 @@ class Held(NamedTuple):
 
 
 class Account:
-    """The envelopes that one client may be following, oldest first. `held` is their maximum when last looked at."""
+    """The envelopes that one client may be following, oldest first. `held` is their maximum when last looked at.
 
-    __slots__ = ("held", "outstanding")
+    `claimed` is one that nobody here granted or confirmed. It counts as held, so that raises wait for it, but no grant
+    may rest on it.
+    """
+
+    __slots__ = ("claimed", "held", "outstanding")
 
     def __init__(self) -> None:
         self.outstanding: list[Envelope] = []
+        self.claimed: Envelope | None = None
         self.held = Held()
 
     def add(self, envelope: Envelope) -> None:
@@ -80,16 +86,24 @@ class Account:
         """The client follows the grant `sequence` or a later one; earlier ones are of the past. Unknown: no effect."""
         if self.knows(sequence):
             self.outstanding = [e for e in self.outstanding if e.sequence >= sequence]
+            self.claimed = None
 
     def knows(self, sequence: int) -> bool:
         return any(envelope.sequence == sequence for envelope in self.outstanding)
 
+    def granted_at(self, now: float) -> Held:
+        return _maximum(self.outstanding, now)
+
     def held_at(self, now: float) -> Held:
-        return Held(
-            max((envelope.rate_at(now) for envelope in self.outstanding), default=0.0),
-            max((envelope.safe_rate_at(now) for envelope in self.outstanding), default=0.0),
-            max((envelope.burst_at(now) for envelope in self.outstanding), default=0.0),
-        )
+        return _maximum([*self.outstanding, self.claimed] if self.claimed else self.outstanding, now)
+
+
+def _maximum(envelopes: Sequence[Envelope], now: float) -> Held:
+    return Held(
+        max((envelope.rate_at(now) for envelope in envelopes), default=0.0),
+        max((envelope.safe_rate_at(now) for envelope in envelopes), default=0.0),
+        max((envelope.burst_at(now) for envelope in envelopes), default=0.0),
+    )
 
 
 class Ledger:
@@ -109,6 +123,12 @@ class Ledger:
         account.add(envelope)
         self._recount(account, now)
 
+    def claim(self, pod_uid: str, envelope: Envelope, now: float) -> None:
+        """The client says that it may be following this one, which was not granted or confirmed here."""
+        account = self.accounts.setdefault(pod_uid, Account())
+        account.claimed = envelope
+        self._recount(account, now)
+
     def acknowledge(self, pod_uid: str, sequence: int, now: float) -> None:
         if account := self.accounts.get(pod_uid):
             account.acknowledge(sequence)
@@ -119,12 +139,12 @@ class Ledger:
         if account := self.accounts.pop(pod_uid, None):
             self._add(Held(), account.held)
 
-    def held_by(self, pod_uid: str, now: float) -> Held:
+    def granted_to(self, pod_uid: str, now: float) -> Held:
         account = self.accounts.get(pod_uid)
         if account is None:
             return Held()
         self._recount(account, now)
-        return account.held
+        return account.granted_at(now)
 
     def others(self, pod_uid: str) -> Held:
         """What everybody but `pod_uid` holds."""
