@@ -124,7 +124,7 @@ def _listener(options: argparse.Namespace, policy: str, mode: Mode, fill_rate: f
         report_interval_seconds=10.0,
         lease_seconds=30.0,
         fallback="Safe",
-        forecast=ForecastSettings(model="Ensemble", quantile=0.95, horizon_windows=3),
+        forecast=ForecastSettings(model="SimpleSmoothing", quantile=0.95, horizon_windows=3),
         queue=QueueSettings(max_wait_seconds=_number("--queue-seconds", options.queue_seconds), max_requests=1000),
         cost=CostSettings(default=1.0),
     )
