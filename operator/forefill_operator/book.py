@@ -117,13 +117,18 @@ class Book:
 
     def tick(self, now: float) -> Deliveries:
         """Plan when an interval has passed, sooner when somebody can't wait; push what has become possible."""
-        urgent = self._urgent and now >= self.plan.made_at + REPLAN_SECONDS
-        if not urgent and now < self._next_plan_at:
+        if now < self._next_plan_at and not self._should_replan(now):
             return []
         in_a_hurry = [member for uid in self._urgent if (member := self.members.get(uid))]
         self._replan(now)
         raises = [member for member in in_a_hurry if self._wants_more(member) and member.can_be_pushed_to(now)]
         return self._make_room(raises, now) + self._push(raises, now) + self._pump(now)
+
+    def _should_replan(self, now: float) -> bool:
+        """Somebody can't wait, or more is held than max allows (it was lowered, and some have not heard)."""
+        if now < self.plan.made_at + REPLAN_SECONDS:
+            return False
+        return bool(self._urgent) or self._room(now) < -1e-9 * self.policy.spec.fill_rate.max
 
     def _replan(self, now: float) -> None:
         self.ledger.refresh(now)

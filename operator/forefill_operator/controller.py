@@ -174,16 +174,6 @@ class Controller:
         invalid, generation = rejected or (None, book.policy.generation)
         return status.status_of(book, invalid, generation, now)
 
-    def silent(self) -> list[Client]:
-        """Clients without a stream that may still hold something: somebody should see whether their pods have ended."""
-        away = {
-            member.client.pod_uid: member.client
-            for book in self.books.values()
-            for member in book.members.values()
-            if not member.connected
-        }
-        return list(away.values())
-
     def figures(self, now: float) -> dict[str, Figures]:
         """Numbers for metrics by policy and name; costs a pass over all clients."""
         return {key: figures_of(book, now) for key, book in self.books.items() if key not in self._removed}

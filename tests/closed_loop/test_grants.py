@@ -262,8 +262,18 @@ class Fleet:
     # What must hold at every moment
 
     def in_use(self) -> float:
-        """What answered pods run at; a pod that was never answered runs at the safe rate it was born with."""
-        return fsum(pod.rate(self.now) for pod in self.pods.values() if pod.tenure.assignment)
+        """What all pods run at that this operator granted, or confirmed, or must still expect to hear from."""
+        return fsum(
+            pod.rate(self.now) for pod in self.pods.values() if pod.tenure.assignment and self._answers_for(pod)
+        )
+
+    def _answers_for(self, pod: Pod) -> bool:
+        """Not for a pod that was silent from before a restart until learning ended: it is at its safe rate."""
+        book = self.controller.books.get(KEY)
+        if book is None or self.now < book.learning.until:
+            return True
+        account = book.ledger.accounts.get(pod.client.pod_uid)
+        return account is not None and account.claimed is None
 
     def bound(self) -> float:
         """The largest max of the last lease."""
@@ -286,7 +296,8 @@ class Fleet:
         """No pod that this operator knows runs faster than it is counted."""
         accounts = self.controller.books[KEY].ledger.accounts
         for uid, pod in self.pods.items():
-            if uid in accounts and pod.tenure.assignment:
+            held = pod.tenure.assignment
+            if held and uid in accounts and accounts[uid].knows(held.grant_sequence):
                 assert pod.rate(self.now) <= accounts[uid].held_at(self.now).rate * (1 + 1e-9), f"{uid} at {self.now}"
 
 
@@ -428,6 +439,7 @@ def test_no_sequence_of_failures_makes_the_sum_exceed_the_maximum(
         _mishap(fleet, chance)
         fleet.run(chance.choice([0.25, 1.0, 4.0]))
     fleet.loss = fleet.delay = 0.0
+    fleet.run(10.0)
     for pod in fleet.pods.values():
         fleet.connect(pod)
         pod.report_due = min(pod.report_due, fleet.now + 10.0)
@@ -438,7 +450,7 @@ def test_no_sequence_of_failures_makes_the_sum_exceed_the_maximum(
 def _mishap(fleet: Fleet, chance: random.Random) -> None:
     pods = list(fleet.pods.values())
     pod = chance.choice(pods)
-    match chance.randrange(12):
+    match chance.randrange(13):
         case 0 if len(pods) < MOST_PODS:
             fleet.start_pod(chance.uniform(0.0, 300.0))
         case 1 if len(pods) > 2:
@@ -457,6 +469,8 @@ def _mishap(fleet: Fleet, chance: random.Random) -> None:
             fleet.put(policy(generation, maximum=chance.uniform(200.0, 400.0), base=10.0, fallback=fallback))
         case 7:
             fleet.report(pod, early=True)
+        case 8:
+            fleet.restart_operator(away=chance.uniform(0.0, 10.0), reconnect=chance.uniform(0.0, 10.0))
         case _:
             pod.demand = chance.choice([0.0, 1.0, 50.0, 500.0, 1e9])
 
