@@ -19,8 +19,8 @@ JSON = "application/json-patch+json"
 
 _CALL = aiohttp.ClientTimeout(total=10.0, sock_connect=3.0)
 WATCH_SECONDS = 300
-# The server closes a watch after WATCH_SECONDS and sends a bookmark about once a minute; longer silence is a dead peer.
-_WATCH = aiohttp.ClientTimeout(total=None, sock_connect=3.0, sock_read=WATCH_SECONDS + 15.0)
+# The server closes a watch after WATCH_SECONDS and sends a bookmark once a minute: a longer silence is a dead peer.
+_WATCH = aiohttp.ClientTimeout(total=None, sock_connect=3.0, sock_read=75.0)
 _PAGE = 500
 # Above what an API server stores in one object, so that only a broken stream reaches it.
 _LONGEST_LINE = 8 * 1024 * 1024
