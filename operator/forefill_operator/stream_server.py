@@ -21,6 +21,7 @@ HARD_FRAME_BYTES = 4 * codec.MAX_FRAME_BYTES
 # A sidecar sends one report a window and an acknowledgement a grant; this is far beyond any honest one.
 MESSAGES_PER_SECOND = 50
 CLOSE_AFTER_BAD_FRAMES = 16
+HANDSHAKE_SECONDS = 5.0
 
 _log = logging.getLogger("forefill.stream")
 Clock = Callable[[], float]
@@ -41,7 +42,14 @@ class StreamServer:
         """Listen; the port in use. Raises OSError when the address can't be had."""
         loop = asyncio.get_running_loop()
         self._server = await aiofastnet.create_server(
-            loop, self._upgrade, host, port, ssl=context, reuse_address=True, ssl_handshake_timeout=10.0
+            loop,
+            self._upgrade,
+            host,
+            port,
+            ssl=context,
+            reuse_address=True,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=HANDSHAKE_SECONDS,
         )
         return int(self._server.sockets[0].getsockname()[1])
 

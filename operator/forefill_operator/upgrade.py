@@ -109,6 +109,9 @@ class Upgrade(asyncio.Protocol):
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         self._transport.write(head.encode() + body)
+        # TLS ends with the peer's own close_notify, which must be read to be seen.
+        if self._task is not None:
+            self._transport.resume_reading()
         self._transport.close()
 
 
