@@ -18,9 +18,7 @@ def test_falling_short_of_a_high_quantile_costs_nine_times_more() -> None:
 def test_the_quantile_of_a_sample_minimises_the_loss(quantile: float) -> None:
     generator = random.Random(1)
     sample = sorted(generator.expovariate(1.0) for _ in range(501))
-    losses = {
-        guess: sum(scoring.pinball_loss(quantile, guess, actual) for actual in sample) for guess in sample
-    }
+    losses = {guess: sum(scoring.pinball_loss(quantile, guess, actual) for actual in sample) for guess in sample}
     assert min(losses, key=losses.__getitem__) == sample[int(quantile * 501)]
 
 

@@ -6,7 +6,11 @@ Pure: a model reads nothing but what `observe` and `skip` tell it, so two models
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from forefill_sidecar.forecast.adaptive_smoothing import AdaptiveSmoothing
+from forefill_sidecar.forecast.damped_holt import DampedHolt
+from forefill_sidecar.forecast.ensemble import Ensemble
 from forefill_sidecar.forecast.last_value import LastValue
+from forefill_sidecar.forecast.mean_reversion import MeanReversion
 from forefill_sidecar.forecast.simple_smoothing import SimpleSmoothing
 
 
@@ -24,8 +28,12 @@ class Forecaster(Protocol):
 
 
 MODELS: Mapping[str, Callable[[], Forecaster]] = {
+    "Ensemble": Ensemble,
     "LastValue": LastValue,
     "SimpleSmoothing": SimpleSmoothing,
+    "AdaptiveSmoothing": AdaptiveSmoothing,
+    "DampedHolt": DampedHolt,
+    "MeanReversion": MeanReversion,
 }
 
 

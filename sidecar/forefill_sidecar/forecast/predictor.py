@@ -2,14 +2,17 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from forefill_protocol.messages import Forecast
 from forefill_sidecar import forecast
-from forefill_sidecar.forecast import snapshot
-from forefill_sidecar.forecast.quantiles import ResidualQuantiles
+from forefill_sidecar.forecast import quantiles, snapshot
+from forefill_sidecar.forecast.quantiles import ErrorQuantiles
+from forefill_sidecar.forecast.simple_smoothing import SimpleSmoothing
 from forefill_sidecar.forecast.snapshot import Plain
 
 SNAPSHOT_VERSION = 1
+LEVEL_PACE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +23,16 @@ class Band:
     p95: float
 
 
+class Issued(NamedTuple):
+    """A point forecast of one window, and the error growth and size that its quantiles rest on."""
+
+    point: float
+    growth: float
+    size: float
+
+
 class Predictor:
-    """Forecasts the offered demand of one policy in one pod, tokens/s. `model` is one of `forecast.MODELS`."""
+    """Forecasts the offered demand of one policy in one pod, in tokens/s, by one of `forecast.MODELS`."""
 
     def __init__(self, model: str, horizon_windows: int) -> None:
         if horizon_windows < 1:
@@ -29,19 +40,23 @@ class Predictor:
         self.name = model
         self.horizon = horizon_windows
         self._model = forecast.make(model)
-        self._quantiles = [ResidualQuantiles() for _ in range(horizon_windows)]
-        # Means as they were forecast, the newest first; empty where nothing was forecast.
-        self._made: list[list[float]] = []
+        self._level = SimpleSmoothing(LEVEL_PACE)
+        self._errors = [ErrorQuantiles() for _ in range(horizon_windows)]
+        # What was issued after each of the last windows, the newest first; empty where nothing was.
+        self._past: list[list[Issued]] = []
+        self._issued = self._issue()
 
     def observe(self, rate: float) -> None:
         """Take the offered demand of the window that closed: score its forecasts, then learn from it."""
         if not (0.0 <= rate < math.inf):
             raise ValueError(f"rate is {rate}; it must be finite and at least 0")
-        for ahead, means in enumerate(self._made):
-            if means:
-                self._quantiles[ahead].observe(rate - means[ahead])
+        for ahead, issued in enumerate(self._past):
+            if issued:
+                self._errors[ahead].observe(*issued[ahead], rate)
         self._model.observe(rate)
-        self._remember(self._model.forecast(self.horizon))
+        self._level.observe(rate)
+        self._issued = self._issue()
+        self._remember(self._issued)
 
     def skip(self, windows: int) -> None:
         """Let windows pass that nobody measured. They are neither scored nor taken for silence."""
@@ -50,29 +65,35 @@ class Predictor:
         self._model.skip(windows)
         for _ in range(min(windows, self.horizon)):
             self._remember([])
+        self._issued = self._issue()
 
-    def _remember(self, means: list[float]) -> None:
-        self._made.insert(0, means)
-        del self._made[self.horizon :]
+    def _issue(self) -> list[Issued]:
+        level = self._level.level
+        points = self._model.forecast(self.horizon)
+        growths = [quantiles.growth(point, level) for point in points]
+        parts = zip(points, growths, self._errors, strict=True)
+        return [Issued(point, growth, errors.size(growth)) for point, growth, errors in parts]
+
+    def _remember(self, issued: list[Issued]) -> None:
+        self._past.insert(0, issued)
+        del self._past[self.horizon :]
 
     def forecasts(self) -> list[Forecast]:
         """One forecast a coming window, nearest first, with p50 <= p90 <= p95; zeros before any value."""
-        means = self._model.forecast(self.horizon)
-        return [
-            self._forecast(mean, quantiles) for mean, quantiles in zip(means, self._quantiles, strict=True)
-        ]
+        pairs = zip(self._issued, self._errors, strict=True)
+        return [self._forecast(issued, errors) for issued, errors in pairs]
 
-    @staticmethod
-    def _forecast(mean: float, quantiles: ResidualQuantiles) -> Forecast:
-        _, p50, p90, p95 = quantiles.around(mean)
+    def _forecast(self, issued: Issued, errors: ErrorQuantiles) -> Forecast:
+        mean = max(0.0, issued.point + errors.correction(self._level.level))
+        _, p50, p90, p95 = errors.around(issued.point, issued.size)
         return Forecast(mean=mean, p50=p50, p90=p90, p95=p95)
 
     def band(self) -> Band | None:
         """The band around the forecast of the present window; None until a forecast has been scored."""
-        nearest = self._quantiles[0]
+        nearest, issued = self._errors[0], self._issued[0]
         if not nearest.seen:
             return None
-        low, _, _, high = nearest.around(self._model.forecast(1)[0])
+        low, _, _, high = nearest.around(issued.point, issued.size)
         return Band(p05=low, p95=high)
 
     def snapshot(self) -> Plain:
@@ -81,16 +102,19 @@ class Predictor:
             "version": SNAPSHOT_VERSION,
             "model": self.name,
             "state": snapshot.take(self._model),
-            "quantiles": snapshot.take(self._quantiles),
+            "level": snapshot.take(self._level),
+            "errors": snapshot.take(self._errors),
         }
 
     def restore(self, plain: Plain) -> None:
-        """Take up what `snapshot` gave. ValueError, nothing changed, when version, model or shape differ."""
+        """Take up what `snapshot` gave; `skip` the windows since. ValueError, nothing changed, if it is not alike."""
         if not isinstance(plain, dict) or plain.get("version") != SNAPSHOT_VERSION:
             raise ValueError(f"the snapshot is not of version {SNAPSHOT_VERSION}")
         if plain.get("model") != self.name:
             raise ValueError(f"the snapshot is of model {plain.get('model')!r}, not {self.name!r}")
-        model, quantiles = forecast.make(self.name), [ResidualQuantiles() for _ in range(self.horizon)]
-        snapshot.put(model, plain.get("state"))
-        snapshot.put(quantiles, plain.get("quantiles"))
-        self._model, self._quantiles, self._made = model, quantiles, []
+        fresh = Predictor(self.name, self.horizon)
+        snapshot.put(fresh._model, plain.get("state"))
+        snapshot.put(fresh._level, plain.get("level"))
+        snapshot.put(fresh._errors, plain.get("errors"))
+        self._model, self._level, self._errors = fresh._model, fresh._level, fresh._errors
+        self._past, self._issued = [], self._issue()

@@ -1,37 +1,97 @@
-"""Quantiles of forecast errors, tracked online for one horizon.
+"""Quantiles of forecast errors and their drift, tracked online for one horizon.
 
-Each level q moves by step * (tau - [error < q]): the proportional part of conformal PID control
-(Angelopoulos, Candes and Tibshirani 2023), which keeps coverage at tau in the long run for any errors.
-Errors are divided by their own recent size, so that one step suits quiet and busy clients.
+Each offset moves by step * (tau - [error <= offset]): the proportional part of conformal PID control (Angelopoulos,
+Candes and Tibshirani 2023), which keeps coverage at tau in the long run for any errors. Errors are divided by their
+usual size, so that one step suits quiet and busy clients. Sizes grow with the square root of the demand that is
+forecast, as the noise of counts does.
 """
 
 from dataclasses import dataclass, field
+from math import sqrt
 
 LEVELS = (0.05, 0.5, 0.9, 0.95)
-STEP = 0.05
-SCALE_DECAY = 0.97
-NORMAL = (-1.645, 0.0, 1.282, 1.645)
-MEAN_TO_DEVIATION = 0.8
+# Errors of demand are skewed and have heavier tails than normal ones: typical offsets, in mean absolute errors.
+TYPICAL = (-1.9, -0.05, 1.65, 2.45)
+FIRST_STEP, STEP, SETTLING = 0.1, 0.03, 100.0
+SLOW_PACE, QUICK_PACE, QUICK_SHARE = 0.01, 0.3, 0.3
+LEAST_RATIO, MOST_RATIO = 0.25, 4.0
+IDLE = 1e-3
+DRIFT_PACE, DRIFT_TOLERANCE = 0.002, 0.1
+
+
+def growth(point: float, level: float) -> float:
+    """How much larger errors are at `point` than at the recent level of demand."""
+    if level <= 0.0:
+        return 1.0
+    return sqrt(min(MOST_RATIO, max(LEAST_RATIO, point / level)))
 
 
 @dataclass(slots=True)
-class ResidualQuantiles:
-    """Offsets from the mean at LEVELS, in units of the smoothed absolute error `scale`."""
+class ErrorQuantiles:
+    """Offsets from a point forecast in the order of LEVELS, in units of the error size at hand.
 
-    scale: float = 0.0
+    While demand rests, at zero or at any exact value, errors vanish and teach nothing of busy hours: offsets sleep,
+    and the size wakes up as it was.
+    """
+
+    offsets: list[float] = field(default_factory=lambda: list(TYPICAL))
+    slow: float = 0.0
+    quick: float = 0.0
+    awake: float = 0.0
+    asleep: bool = False
+    drift: float = 0.0
+    spread: float = 0.0
     seen: int = 0
-    offsets: list[float] = field(default_factory=lambda: [x / MEAN_TO_DEVIATION for x in NORMAL])
 
-    def observe(self, error: float) -> None:
-        """Take actual minus mean of a window that closed."""
-        if self.scale > 0.0:
-            scaled = error / self.scale
-            for i, tau in enumerate(LEVELS):
-                self.offsets[i] += STEP * (tau - 1.0 if scaled < self.offsets[i] else tau)
-            self.offsets.sort()
+    def size(self, growth: float) -> float:
+        """The mean absolute error to expect: mostly of the last hundred windows, partly of the last three."""
+        return (self.slow + QUICK_SHARE * (self.quick - self.slow)) * growth
+
+    def observe(self, point: float, growth: float, size: float, actual: float) -> None:
+        """Take what was forecast for a window (with the growth and size then at hand) and what it brought."""
+        error = actual - point
+        asleep = abs(error) <= IDLE * self.awake
+        if self.asleep and not asleep:
+            self.slow = max(self.slow, self.awake)
+        elif size > 0.0 and not asleep:
+            self._move(error / size)
+        self.asleep = asleep
         self.seen += 1
-        self.scale += max(1.0 - SCALE_DECAY, 1.0 / self.seen) * (abs(error) - self.scale)
+        start = 1.0 / self.seen
+        share = abs(error) / growth
+        slow_pace = max(SLOW_PACE, start)
+        self.slow += slow_pace * (share - self.slow)
+        self.quick += max(QUICK_PACE, start) * (share - self.quick)
+        if not asleep:
+            self.awake += slow_pace * (share - self.awake)
+        drift_pace = max(DRIFT_PACE, start)
+        self.drift += drift_pace * (error - self.drift)
+        self.spread += drift_pace * (abs(error) - self.spread)
 
-    def around(self, mean: float) -> list[float]:
+    def _move(self, scaled: float) -> None:
+        step = STEP + (FIRST_STEP - STEP) / (1.0 + self.seen / SETTLING)
+        moved = [
+            offset + step * (tau - 1.0 if scaled <= offset else tau)
+            for offset, tau in zip(self.offsets, LEVELS, strict=True)
+        ]
+        for i in range(1, len(moved)):
+            if moved[i] < moved[i - 1]:
+                moved[i] = moved[i - 1]
+        self.offsets = moved
+
+    def around(self, point: float, size: float) -> list[float]:
         """The value at each of LEVELS, ordered and >= 0."""
-        return [max(0.0, mean + offset * self.scale) for offset in self.offsets]
+        values = [point + offset * size for offset in self.offsets]
+        return [value if value > 0.0 else 0.0 for value in values]
+
+    def correction(self, level: float) -> float:
+        """What to add to the point for a mean: the drift, less what is chance (two standard errors) or tolerable.
+
+        A point that minimises the absolute error leans to the median; means are added up over clients, so theirs
+        may lean by a tenth of the level and no more.
+        """
+        chance = 2.0 * self.spread * sqrt(0.5 * max(DRIFT_PACE, 1.0 / max(1, self.seen)))
+        allowed = DRIFT_TOLERANCE * level + chance
+        if self.drift > allowed:
+            return self.drift - allowed
+        return min(0.0, self.drift + allowed)

@@ -92,12 +92,10 @@ def test_a_snapshot_goes_through_json_and_forecasts_alike(model: str) -> None:
         ({"version": 0}, "not of version"),
         ({"model": "LastValue"}, "of model 'LastValue', not 'SimpleSmoothing'"),
         ({"state": {}}, "does not have the fields"),
-        ({"quantiles": []}, "not a list of 3"),
+        ({"errors": []}, "not a list of 3"),
     ],
 )
-def test_a_snapshot_that_does_not_fit_is_refused_and_changes_nothing(
-    change: dict[str, Any], complaint: str
-) -> None:
+def test_a_snapshot_that_does_not_fit_is_refused_and_changes_nothing(change: dict[str, Any], complaint: str) -> None:
     predictor = fed(bursty(300))
     before = predictor.snapshot()
     with pytest.raises(ValueError, match=complaint):

@@ -1,0 +1,44 @@
+"""Online aggregation of experts: ML-Poly (Gaillard, Stoltz and van Erven 2014).
+
+An expert's weight is its regret (how much less the mixture would have lost had it followed the expert), where
+positive, over the sum of squared regrets, which is a learning rate of its own: nothing is tuned to the series. The
+loss is the absolute error, linearised at the mixture.
+"""
+
+from dataclasses import dataclass
+
+DISCOUNT = 0.999
+
+
+@dataclass(slots=True)
+class Regrets:
+    """What one mixture remembers of its experts, in the order in which they are given to it."""
+
+    sums: list[float]
+    squares: list[float]
+    seen: int = 0
+
+    @classmethod
+    def of(cls, experts: int) -> "Regrets":
+        return cls([0.0] * experts, [0.0] * experts)
+
+    def learn(self, experts: list[float], mixture: float, actual: float) -> None:
+        """Take what the experts and the mixture had forecast for a window, and what it brought."""
+        self.seen += 1
+        if mixture == actual:
+            return
+        side = 1.0 if mixture > actual else -1.0
+        gains = [side * (mixture - expert) for expert in experts]
+        self.sums = [DISCOUNT * total + gain for total, gain in zip(self.sums, gains, strict=True)]
+        self.squares = [DISCOUNT * total + gain * gain for total, gain in zip(self.squares, gains, strict=True)]
+
+    def weights(self) -> list[float] | None:
+        """One weight an expert, not normalised; None while no expert has been better than the mixture."""
+        pairs = zip(self.sums, self.squares, strict=True)
+        weights = [total / square if total > 0.0 and square > 0.0 else 0.0 for total, square in pairs]
+        return weights if any(weights) else None
+
+
+def mix(weights: list[float], experts: list[float]) -> float:
+    """The weighted mean of the experts' forecasts."""
+    return sum([weight * expert for weight, expert in zip(weights, experts, strict=True)]) / sum(weights)

@@ -1,0 +1,135 @@
+"""The default model: small experts, mixed by what each was worth in the situation that the client is in.
+
+The point forecast minimises the absolute error, which is why some experts lean to the median. Weights are learned
+for one window ahead and for three; two ahead lies between, farther uses those of three. So the cost of a window does
+not grow with the horizon.
+"""
+
+from dataclasses import dataclass, field
+
+from forefill_sidecar.forecast import situation
+from forefill_sidecar.forecast.aggregation import Regrets, mix
+from forefill_sidecar.forecast.damped_holt import DampedHolt
+from forefill_sidecar.forecast.last_value import LastValue
+from forefill_sidecar.forecast.mean_reversion import MeanReversion
+from forefill_sidecar.forecast.shift_smoothing import ShiftSmoothing
+from forefill_sidecar.forecast.simple_smoothing import SimpleSmoothing
+from forefill_sidecar.forecast.situation import Situation
+from forefill_sidecar.forecast.square_root import SquareRoot
+
+Expert = LastValue | SimpleSmoothing | ShiftSmoothing | MeanReversion | SquareRoot | DampedHolt
+
+NEAR, FAR = 1, 3
+DISCOUNTED = 0.9
+# Some situations are rare, so a mixture counts as much as the last value after this many forecasts, not at once.
+UNPROVEN = 4.0
+EXPERTS = 9
+
+
+@dataclass(slots=True)
+class Made:
+    """What was forecast for one coming window, by the experts and by their mixture, and in which situation."""
+
+    experts: list[float] = field(default_factory=lambda: [0.0] * EXPERTS)
+    mixture: float = 0.0
+    situation: int = situation.USUAL
+    due: bool = False
+
+
+@dataclass(slots=True)
+class Mixer:
+    """Learns one horizon: weights of the experts in each situation, and forecasts that wait for their window.
+
+    `waiting` holds the forecast made one window ago first; one that was never made is not due.
+    """
+
+    waiting: list[Made]
+    regrets: list[Regrets] = field(default_factory=lambda: [Regrets.of(EXPERTS) for _ in range(situation.COUNT)])
+
+    @classmethod
+    def ahead(cls, windows: int) -> "Mixer":
+        return cls([Made() for _ in range(windows)])
+
+    def learn(self, actual: float) -> None:
+        made = self.waiting.pop()
+        if made.due:
+            self.regrets[made.situation].learn(made.experts, made.mixture, actual)
+
+    def make(self, experts: list[float], present: int) -> None:
+        self.waiting.insert(0, Made(experts, self.mix(experts, present), present, due=True))
+
+    def skip(self, windows: int) -> None:
+        for _ in range(min(windows, len(self.waiting))):
+            self.waiting.pop()
+            self.waiting.insert(0, Made())
+
+    def mix(self, experts: list[float], present: int) -> float:
+        """The mixture for a situation: at first the last value (the first expert), soon what experience says."""
+        regrets = self.regrets[present]
+        weights = regrets.weights()
+        if weights is None:
+            return experts[0]
+        newness = UNPROVEN / (UNPROVEN + regrets.seen)
+        return newness * experts[0] + (1.0 - newness) * mix(weights, experts)
+
+
+@dataclass(slots=True)
+class Ensemble:
+    """Mixes nine experts; see `docs/forecasting.md` for what each contributes."""
+
+    last: LastValue = field(default_factory=LastValue)
+    slow: SimpleSmoothing = field(default_factory=lambda: SimpleSmoothing(0.1))
+    quick: SimpleSmoothing = field(default_factory=lambda: SimpleSmoothing(0.3))
+    shift: ShiftSmoothing = field(default_factory=lambda: ShiftSmoothing(0.05, 2.0))
+    firm_shift: ShiftSmoothing = field(default_factory=lambda: ShiftSmoothing(0.02, 3.0))
+    reversion: MeanReversion = field(default_factory=lambda: MeanReversion(0.01, 0.995))
+    roots: SquareRoot = field(default_factory=SquareRoot)
+    trend: DampedHolt = field(default_factory=lambda: DampedHolt(0.95, 0.6, 0.95))
+    situation: Situation = field(default_factory=Situation)
+    near: Mixer = field(default_factory=lambda: Mixer.ahead(NEAR))
+    far: Mixer = field(default_factory=lambda: Mixer.ahead(FAR))
+
+    def observe(self, value: float) -> None:
+        self.near.learn(value)
+        self.far.learn(value)
+        for expert in self._experts():
+            expert.observe(value)
+        self.situation.observe(value)
+        rows = self._rows(FAR)
+        self.near.make(rows[NEAR - 1], self.situation.present)
+        self.far.make(rows[FAR - 1], self.situation.present)
+
+    def skip(self, windows: int) -> None:
+        for expert in self._experts():
+            expert.skip(windows)
+        self.near.skip(windows)
+        self.far.skip(windows)
+
+    def forecast(self, horizon: int) -> list[float]:
+        present = self.situation.present
+        return [self._mixed(ahead, row, present) for ahead, row in enumerate(self._rows(horizon), start=1)]
+
+    def _mixed(self, ahead: int, experts: list[float], present: int) -> float:
+        if ahead <= NEAR:
+            return self.near.mix(experts, present)
+        if ahead >= FAR:
+            return self.far.mix(experts, present)
+        return 0.5 * (self.near.mix(experts, present) + self.far.mix(experts, present))
+
+    def _experts(self) -> tuple[Expert, ...]:
+        return (
+            self.last,
+            self.slow,
+            self.quick,
+            self.shift,
+            self.firm_shift,
+            self.reversion,
+            self.roots,
+            self.trend,
+        )
+
+    def _rows(self, horizon: int) -> list[list[float]]:
+        """One row a window ahead, one column an expert; the last column is the slow mean, discounted."""
+        columns = [expert.forecast(horizon) for expert in self._experts()]
+        columns.append([DISCOUNTED * mean for mean in columns[1]])
+        return [list(row) for row in zip(*columns, strict=True)]
