@@ -4,7 +4,7 @@ from math import ceil, floor
 
 import msgspec
 
-from forefill_sidecar.gate import Refusal
+from forefill_sidecar.line import Refusal
 
 REASONS = {
     200: "OK",

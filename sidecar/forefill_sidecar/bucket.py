@@ -75,8 +75,8 @@ class TokenBucket:
     def seconds_until(self, now: float, cost: float) -> float:
         """Seconds until `try_take(now, cost)` succeeds if nobody else takes; infinite when it never will."""
         need = min(cost, self.burst) if self.burst > 0.0 else cost
-        missing = need - SLACK - self.tokens_at(now)
-        if missing <= 0.0 or cost <= 0.0:
+        missing = need - self.tokens_at(now)
+        if missing <= SLACK or cost <= 0.0:
             return 0.0
         if self.fill_rate <= 0.0 or self.burst <= 0.0:
             return inf

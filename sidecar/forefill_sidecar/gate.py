@@ -1,59 +1,35 @@
-"""Where requests wait for tokens: one queue a policy, by urgency, then by arrival, bounded in length and time."""
+"""Where requests get their tokens: at once, after waiting in line, or not at all."""
 
 import asyncio
-import heapq
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
-from typing import Literal
+from typing import Final, Protocol
 
 from forefill_protocol.messages import Mode, PolicySettings
 from forefill_sidecar.bucket import TokenBucket
 from forefill_sidecar.histogram import Distribution
+from forefill_sidecar.line import DEFAULT_URGENCY, Line, Refusal, Verdict, Waiter
 from forefill_sidecar.meter import Meter
 
-# Urgencies as RFC 9218 §4.1 numbers them: 0 goes first, 7 last.
-URGENCIES = 8
-DEFAULT_URGENCY = 3
 # Timers of libuv tick in milliseconds and may fire up to one early.
-TIMER_SECONDS = 0.001
+TIMER_SECONDS: Final = 0.001
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a request is turned away, and in how many seconds its tokens will be there if nobody else takes them."""
+class Cancellable(Protocol):
+    """A timer that was set."""
 
-    reason: Literal["queue_full", "waited_too_long", "denied"]
-    retry_after_seconds: float
+    def cancel(self) -> None: ...
 
 
-# What the gate decides: the tokens it took (0.0 where the bucket doesn't bind), or a refusal.
-Verdict = float | Refusal
-
-
-class Waiter:
-    """A place in the queue. `leave` gives it up: no tokens are taken and `decided` is not called."""
-
-    __slots__ = ("_gate", "arrived_at", "cost", "decided", "expires_at", "urgency")
-
-    def __init__(
-        self, gate: "Gate", cost: float, decided: Callable[[Verdict], None], arrived_at: float, urgency: int
-    ) -> None:
-        self._gate = gate
-        self.cost = cost
-        self.decided = decided
-        self.arrived_at = arrived_at
-        self.urgency = urgency
-        self.expires_at = inf
-
-    def leave(self) -> None:
-        self._gate.forget(self)
+CallLater = Callable[[float, Callable[[], None]], Cancellable]
 
 
 class Gate:
-    """Admits requests of one policy as its bucket allows. In mode Observe, and when open, everything passes at once."""
+    """Admits requests of one policy as its bucket allows. In mode Observe, and when open, everything passes at once.
+
+    `clock` is monotonic seconds; `call_later` sets a timer, by default on the running event loop.
+    """
 
     def __init__(
         self,
@@ -62,6 +38,7 @@ class Gate:
         mode: Mode,
         meter: Meter,
         clock: Callable[[], float] = time.monotonic,
+        call_later: CallLater | None = None,
     ) -> None:
         self.bucket = bucket
         self.mode: Mode = mode
@@ -69,39 +46,27 @@ class Gate:
         self.waits = Distribution()
         self.unenforced_tokens = 0.0
         self._clock = clock
+        self._call_later = call_later
         self._is_open = False
         self._is_denying = False
         self._passes_all = mode == "Observe"
-        self._queues: list[OrderedDict[Waiter, None]] = [OrderedDict() for _ in range(URGENCIES)]
-        self._waiting = 0
-        self._deadlines: list[tuple[float, int, Waiter]] = []
-        self._arrivals = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._line = Line()
+        self._timer: Cancellable | None = None
         self._timer_at = inf
         self.configure(settings)
 
     @property
     def waiting(self) -> int:
-        """Requests in the queue."""
-        return self._waiting
+        """Requests in line."""
+        return len(self._line)
 
     @property
     def is_enforcing(self) -> bool:
         """Whether a request can be held or refused."""
         return not self._passes_all
 
-    @property
-    def is_open(self) -> bool:
-        """Whether a fallback lets everything pass."""
-        return self._is_open
-
-    @property
-    def is_denying(self) -> bool:
-        """Whether a fallback turns everything away."""
-        return self._is_denying
-
     def configure(self, settings: PolicySettings) -> None:
-        """Take new bounds of the queue; those who wait keep the deadline they came in with."""
+        """Take new bounds of the line; those who wait keep the deadline they came in with."""
         self._max_wait_seconds = settings.queue.max_wait_seconds
         self._max_requests = settings.queue.max_requests
         self._report_interval_seconds = settings.report_interval_seconds
@@ -145,14 +110,14 @@ class Gate:
         now = self._clock()
         if self._passes_all:
             meter.admitted(cost)
-            return self._pass_observed(now, cost)
+            return self._pass_unenforced(now, cost)
         if self._is_denying:
             meter.refused(cost)
             return Refusal("denied", self._report_interval_seconds)
-        if (not self._waiting or self._outranks_all(urgency)) and self.bucket.try_take(now, cost):
+        if self._line.is_clear_for(urgency) and self.bucket.try_take(now, cost):
             meter.admitted(cost)
             return cost
-        return self._enqueue(now, cost, decided, max_wait_seconds, urgency)
+        return self._stand_in_line(now, cost, decided, max_wait_seconds, urgency)
 
     async def acquire(self, cost: float, max_wait_seconds: float = inf, urgency: int = DEFAULT_URGENCY) -> Verdict:
         """`ask` for coroutines. Cancelled while waiting, it takes nothing; cancelled just after, it gives back."""
@@ -173,11 +138,11 @@ class Gate:
             self._abandon(answer, decision)
             raise
 
-    def _abandon(self, waiter: Waiter, decision: "asyncio.Future[Verdict]") -> None:
-        if decision.cancelled():
-            self.forget(waiter)
-        elif not isinstance(verdict := decision.result(), Refusal):
-            self.give_back(waiter.cost, verdict)
+    def leave(self, waiter: Waiter) -> None:
+        """Give up a place in line; nothing happens if it was decided about."""
+        if waiter in self._line:
+            self._remove(waiter)
+            self._turn()
 
     def give_back(self, cost: float, taken: float) -> None:
         """Undo an admission that used nothing of the resource: `taken` is the verdict on `cost`."""
@@ -187,66 +152,41 @@ class Gate:
             self._turn()
 
     def settle(self, reserved: float, actual: float, taken: float, max_debt: float) -> None:
-        """Replace what was `reserved` for a request by its `actual` cost."""
+        """Replace what was `reserved` for a request by its `actual` cost; `taken` is the verdict on the former."""
         self.meter.settled(actual - reserved)
         if taken:
             self.bucket.settle(self._clock(), actual - reserved, max_debt)
             self._turn()
 
-    def forget(self, waiter: Waiter) -> None:
-        """Take a waiter out of the queue; nothing happens if it was decided."""
-        queue = self._queues[waiter.urgency]
-        if waiter not in queue:
-            return
-        was_head = waiter is self._head()
-        self._remove(waiter)
-        if was_head:
-            self._turn()
+    def _abandon(self, waiter: Waiter, decision: "asyncio.Future[Verdict]") -> None:
+        if decision.cancelled():
+            self.leave(waiter)
+        elif not isinstance(verdict := decision.result(), Refusal):
+            self.give_back(waiter.cost, verdict)
 
-    def _pass_observed(self, now: float, cost: float) -> float:
+    def _pass_unenforced(self, now: float, cost: float) -> float:
         if self.bucket.try_take(now, cost):
             return cost
         self.unenforced_tokens += cost
         return 0.0
 
-    def _outranks_all(self, urgency: int) -> bool:
-        return not any(self._queues[: urgency + 1])
-
-    def _enqueue(
+    def _stand_in_line(
         self, now: float, cost: float, decided: Callable[[Verdict], None], max_wait_seconds: float, urgency: int
     ) -> Waiter | Refusal:
         wait_seconds = min(max_wait_seconds, self._max_wait_seconds)
-        if wait_seconds <= 0.0 or self._waiting >= self._max_requests:
+        if wait_seconds <= 0.0 or len(self._line) >= self._max_requests:
             self.meter.refused(cost)
             return Refusal("queue_full", self._seconds_until_free(now, cost))
-        waiter = Waiter(self, cost, decided, now, urgency)
-        waiter.expires_at = now + wait_seconds
-        self._queues[urgency][waiter] = None
-        self._waiting += 1
-        self.meter.backlog += cost
-        self._arrivals += 1
-        heapq.heappush(self._deadlines, (waiter.expires_at, self._arrivals, waiter))
-        if waiter.expires_at < self._timer_at or waiter is self._head():
-            self._arm(now)
+        waiter = Waiter(cost, urgency, now, now + wait_seconds, decided)
+        self._line.add(waiter)
+        self.meter.backlog = self._line.tokens
+        if waiter.expires_at < self._timer_at or waiter is self._line.head():
+            self._set_timer(now)
         return waiter
 
     def _remove(self, waiter: Waiter) -> None:
-        del self._queues[waiter.urgency][waiter]
-        self._waiting -= 1
-        # An empty queue has no backlog, whatever adding and subtracting floats left over.
-        self.meter.backlog = self.meter.backlog - waiter.cost if self._waiting else 0.0
-        if len(self._deadlines) > 2 * self._waiting + 64:
-            self._deadlines = [entry for entry in self._deadlines if self._is_waiting(entry[2])]
-            heapq.heapify(self._deadlines)
-
-    def _is_waiting(self, waiter: Waiter) -> bool:
-        return waiter in self._queues[waiter.urgency]
-
-    def _head(self) -> Waiter | None:
-        for queue in self._queues:
-            if queue:
-                return next(iter(queue))
-        return None
+        self._line.remove(waiter)
+        self.meter.backlog = self._line.tokens
 
     def _switched(self) -> None:
         self._passes_all = self.mode == "Observe" or self._is_open
@@ -254,58 +194,49 @@ class Gate:
 
     def _turn(self) -> None:
         """Decide about everyone who can be decided about, then set the timer for the next one."""
-        if not self._waiting:
-            return
-        now = self._clock()
-        self._admit(now)
-        self._expire(now)
-        self._arm(now)
+        if self._line or self._timer is not None:
+            now = self._clock()
+            self._admit(now)
+            while (late := self._line.expired(now)) is not None:
+                self._remove(late)
+                self._refuse(late, Refusal("waited_too_long", self._seconds_until_free(now, late.cost)))
+            self._set_timer(now)
 
     def _admit(self, now: float) -> None:
-        while (head := self._head()) is not None:
+        while (head := self._line.head()) is not None:
             if self._passes_all:
-                verdict: Verdict = self._pass_observed(now, head.cost)
+                taken = self._pass_unenforced(now, head.cost)
             elif self._is_denying:
-                verdict = Refusal("denied", self._report_interval_seconds)
+                self._remove(head)
+                self._refuse(head, Refusal("denied", self._report_interval_seconds))
+                continue
             elif self.bucket.try_take(now, head.cost):
-                verdict = head.cost
+                taken = head.cost
             else:
                 return
-            self._decide(head, verdict, now)
+            self._remove(head)
+            self.meter.admitted(head.cost)
+            self.waits.add(now - head.arrived_at)
+            head.decided(taken)
 
-    def _expire(self, now: float) -> None:
-        while self._deadlines and self._deadlines[0][0] <= now:
-            waiter = heapq.heappop(self._deadlines)[2]
-            if self._is_waiting(waiter):
-                self._decide(waiter, None, now)
-
-    def _decide(self, waiter: Waiter, verdict: Verdict | None, now: float) -> None:
-        self._remove(waiter)
-        if verdict is None:
-            verdict = Refusal("waited_too_long", self._seconds_until_free(now, waiter.cost))
-        if isinstance(verdict, Refusal):
-            self.meter.refused(waiter.cost)
-        else:
-            self.meter.admitted(waiter.cost)
-            self.waits.add(now - waiter.arrived_at)
-        waiter.decided(verdict)
+    def _refuse(self, waiter: Waiter, refusal: Refusal) -> None:
+        self.meter.refused(waiter.cost)
+        waiter.decided(refusal)
 
     def _seconds_until_free(self, now: float, cost: float) -> float:
         """When everyone who waits has been served and `cost` is there; at rate 0, when the next grant may come."""
         bucket = self.bucket
-        missing = self.meter.backlog + min(cost, bucket.burst) - bucket.tokens_at(now)
         if bucket.fill_rate <= 0.0 or bucket.burst <= 0.0:
             return self._report_interval_seconds
+        missing = self._line.tokens + min(cost, bucket.burst) - bucket.tokens_at(now)
         return max(0.0, missing / bucket.fill_rate)
 
-    def _arm(self, now: float) -> None:
+    def _set_timer(self, now: float) -> None:
         """One timer serves all: the head's tokens or the earliest deadline, whichever comes first."""
-        head = self._head()
-        while self._deadlines and not self._is_waiting(self._deadlines[0][2]):
-            heapq.heappop(self._deadlines)
+        head = self._line.head()
         at = inf
         if head is not None:
-            at = min(now + self.bucket.seconds_until(now, head.cost), self._deadlines[0][0])
+            at = min(now + self.bucket.seconds_until(now, head.cost), self._line.next_deadline())
         if at == self._timer_at:
             return
         if self._timer is not None:
@@ -313,8 +244,8 @@ class Gate:
             self._timer = None
         self._timer_at = at
         if at < inf:
-            delay = max(0.0, at - now) + TIMER_SECONDS
-            self._timer = asyncio.get_running_loop().call_later(delay, self._timer_fired)
+            call_later = self._call_later or asyncio.get_running_loop().call_later
+            self._timer = call_later(max(0.0, at - now) + TIMER_SECONDS, self._timer_fired)
 
     def _timer_fired(self) -> None:
         self._timer, self._timer_at = None, inf

@@ -52,7 +52,7 @@ class Distribution:
     """Counts at or below fixed bounds since the start, as Prometheus wants its histograms. The last count is +Inf's."""
 
     bounds: tuple[float, ...] = SECONDS_BOUNDS
-    counts: list[int] = field(default_factory=list)
+    counts: list[int] = field(init=False)
     total: float = 0.0
 
     def __post_init__(self) -> None:

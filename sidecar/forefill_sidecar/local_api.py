@@ -12,10 +12,11 @@ from typing import Final, cast
 import msgspec
 
 from forefill_sidecar import answers, api_requests, metrics
-from forefill_sidecar.gate import Refusal
+from forefill_sidecar.line import Refusal
 from forefill_sidecar.loop_lag import LoopLag
+from forefill_sidecar.proxy.fields import BadHead
 from forefill_sidecar.proxy.framing import BadBody, ChunkedFraming, Framing, LengthFraming
-from forefill_sidecar.proxy.head import BadHead, RequestHead, find_end, parse_request
+from forefill_sidecar.proxy.head import RequestHead, find_end, parse_request
 from forefill_sidecar.proxy.listener import Listener
 
 MAX_BODY_BYTES: Final = 64 * 1024

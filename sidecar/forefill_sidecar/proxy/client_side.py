@@ -6,10 +6,11 @@ from math import inf
 from typing import TYPE_CHECKING, cast
 
 from forefill_sidecar import answers
-from forefill_sidecar.gate import Refusal
+from forefill_sidecar.line import Refusal
 from forefill_sidecar.proxy.exchange import Exchange
+from forefill_sidecar.proxy.fields import BadHead
 from forefill_sidecar.proxy.framing import BadBody, ChunkedFraming, Framing, LengthFraming
-from forefill_sidecar.proxy.head import BadHead, RequestHead, find_end, parse_request
+from forefill_sidecar.proxy.head import RequestHead, find_end, parse_request
 
 if TYPE_CHECKING:
     from forefill_sidecar.proxy.listener import Listener

@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING, Final
 
-from forefill_sidecar.gate import Refusal, Verdict, Waiter
+from forefill_sidecar.line import Refusal, Verdict, Waiter
 from forefill_sidecar.proxy import rewrite, wishes
 from forefill_sidecar.proxy.framing import ChunkedFraming, CloseFraming, Framing, LengthFraming
 from forefill_sidecar.proxy.head import RequestHead, ResponseHead
@@ -93,7 +93,7 @@ class Exchange:
             return
         self._is_over = True
         if self._waiter is not None:
-            self._waiter.leave()
+            self._listener.gate.leave(self._waiter)
         elif self._upstream is not None:
             if self.is_tunnel:
                 self._upstream.close()

@@ -8,10 +8,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from forefill_sidecar.proxy.fields import BadHead, Hop, expects_continue, keeps_alive, options_of, sort
+
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_TARGET_BYTES: Final = 16 * 1024
-MAX_FIELDS: Final = 128
-MAX_CONTENT_LENGTH_DIGITS: Final = 18
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # §5: a name, a colon straight after it, text without control characters, CRLF. So no folding, no bare LF, no NUL.
@@ -24,22 +24,6 @@ _RESPONSE: Final = re.compile(
 _BARE_LINE_FEED: Final = re.compile(rb"(?<!\r)\n")
 _HOST: Final = re.compile(rb"(?:[0-9A-Za-z._~!$&'()*+,;=%\-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#@]+)([/?][^#]*)?")
-
-# Fields that mean one connection, not the message (RFC 9110 §7.6.1); a proxy never hands them on.
-HOP_BY_HOP: Final = frozenset(
-    b"connection keep-alive proxy-connection te transfer-encoding upgrade proxy-authorization proxy-authenticate".split()
-)
-# Fields that frame or route a message can't be made hop-by-hop by naming them in Connection.
-_NEVER_NAMED: Final = frozenset((b"content-length", b"host", b"transfer-encoding"))
-
-
-class BadHead(ValueError):
-    """The head breaks the grammar. `status` is what a server answers."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
-        self.sentence = sentence
 
 
 @dataclass(slots=True)
@@ -89,22 +73,6 @@ def _value(fields: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
     return None
 
 
-class _Hop:
-    """What the hop-by-hop and framing fields of one head say."""
-
-    __slots__ = ("connection", "content_length", "expect", "host", "keep_alive", "te", "transfer_encoding", "upgrade")
-
-    def __init__(self) -> None:
-        self.connection = b""
-        self.content_length: int | None = None
-        self.expect = b""
-        self.host: bytes | None = None
-        self.keep_alive = b""
-        self.te = b""
-        self.transfer_encoding: bytes | None = None
-        self.upgrade = b""
-
-
 def find_end(buffer: bytes) -> int:
     """Length of the head at the start of `buffer`, 0 while it is incomplete. Raises BadHead if it can't become one."""
     end = buffer.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) + 4
@@ -128,11 +96,11 @@ def parse_request(head: bytes) -> RequestHead:
         raise BadHead(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
     # §2.3: a later minor version is read as the highest one known.
     minor = 0 if minor_digit == b"0" else 1
-    hop = _Hop()
-    fields = _sort_fields(lines, hop, 431)
+    hop = Hop()
+    fields = sort(lines, hop, 431)
     content_length, is_chunked = _request_framing(hop, minor)
     target, host = _route(method, target, hop.host, minor)
-    options = _options(hop, fields) if hop.connection else ()
+    options = options_of(hop, fields) if hop.connection else ()
     return RequestHead(
         method=method,
         target=target,
@@ -141,8 +109,8 @@ def parse_request(head: bytes) -> RequestHead:
         fields=fields,
         content_length=content_length,
         is_chunked=is_chunked,
-        keeps_alive=_keeps_alive(options, minor),
-        expects_continue=bool(hop.expect) and _expects_continue(hop.expect) and minor == 1,
+        keeps_alive=keeps_alive(options, minor),
+        expects_continue=bool(hop.expect) and expects_continue(hop.expect) and minor == 1,
         upgrade=hop.upgrade.lower() if b"upgrade" in options and minor == 1 else b"",
         accepts_trailers=b"trailers" in hop.te.lower(),
     )
@@ -157,11 +125,11 @@ def parse_response(head: bytes) -> ResponseHead:
     if major != b"1":
         raise BadHead(502, "the version isn't HTTP/1")
     minor, status = 0 if minor_digit == b"0" else 1, int(status_digits)
-    hop = _Hop()
+    hop = Hop()
     try:
-        fields = _sort_fields(lines, hop, 502)
+        fields = sort(lines, hop, 502)
         content_length, is_chunked = _response_framing(hop, minor, status)
-        options = _options(hop, fields) if hop.connection else ()
+        options = options_of(hop, fields) if hop.connection else ()
     except BadHead as bad:
         raise BadHead(502, bad.sentence) from None
     return ResponseHead(
@@ -171,80 +139,13 @@ def parse_response(head: bytes) -> ResponseHead:
         fields=fields,
         content_length=content_length,
         is_chunked=is_chunked,
-        keeps_alive=_keeps_alive(options, minor),
+        keeps_alive=keeps_alive(options, minor),
         upgrade=hop.upgrade.lower() if b"upgrade" in options else b"",
         idle_seconds=_idle_seconds(hop.keep_alive) if hop.keep_alive else None,
     )
 
 
-def _sort_fields(lines: bytes, hop: _Hop, too_many: int) -> list[tuple[bytes, bytes]]:
-    fields = []
-    for line in lines.split(b"\r\n"):
-        name = line[: line.find(b":")].lower()
-        reader = _READERS.get(name)
-        if reader is not None:
-            reader(hop, line[len(name) + 1 :].strip(b" \t"))
-        elif name not in HOP_BY_HOP:
-            fields.append((name, line))
-    fields.pop()  # The split ends with an empty piece after the last CRLF.
-    if len(fields) > MAX_FIELDS:
-        raise BadHead(too_many, f"the head has more than {MAX_FIELDS} fields")
-    return fields
-
-
-def _read_content_length(hop: _Hop, value: bytes) -> None:
-    if hop.content_length is not None:
-        raise BadHead(400, "Content-Length is there twice")
-    if not value.isdigit() or len(value) > MAX_CONTENT_LENGTH_DIGITS:
-        raise BadHead(400, "Content-Length is no decimal number in range")
-    hop.content_length = int(value)
-
-
-def _read_transfer_encoding(hop: _Hop, value: bytes) -> None:
-    if hop.transfer_encoding is not None:
-        raise BadHead(400, "Transfer-Encoding is there twice")
-    hop.transfer_encoding = value
-
-
-def _read_host(hop: _Hop, value: bytes) -> None:
-    if hop.host is not None:
-        raise BadHead(400, "Host is there twice")
-    hop.host = value
-
-
-def _read_connection(hop: _Hop, value: bytes) -> None:
-    hop.connection += b"," + value
-
-
-def _read_upgrade(hop: _Hop, value: bytes) -> None:
-    hop.upgrade += b"," + value if hop.upgrade else value
-
-
-def _read_expect(hop: _Hop, value: bytes) -> None:
-    hop.expect += b"," + value if hop.expect else value
-
-
-def _read_te(hop: _Hop, value: bytes) -> None:
-    hop.te += b"," + value
-
-
-def _read_keep_alive(hop: _Hop, value: bytes) -> None:
-    hop.keep_alive += b"," + value
-
-
-_READERS: Final = {
-    b"connection": _read_connection,
-    b"content-length": _read_content_length,
-    b"expect": _read_expect,
-    b"host": _read_host,
-    b"keep-alive": _read_keep_alive,
-    b"te": _read_te,
-    b"transfer-encoding": _read_transfer_encoding,
-    b"upgrade": _read_upgrade,
-}
-
-
-def _request_framing(hop: _Hop, minor: int) -> tuple[int | None, bool]:
+def _request_framing(hop: Hop, minor: int) -> tuple[int | None, bool]:
     coding = hop.transfer_encoding
     if coding is None:
         return hop.content_length, False
@@ -252,14 +153,15 @@ def _request_framing(hop: _Hop, minor: int) -> tuple[int | None, bool]:
         raise BadHead(400, "Content-Length and Transfer-Encoding are both there")
     if minor == 0:
         raise BadHead(400, "HTTP/1.0 has no Transfer-Encoding")
-    if coding.lower() == b"chunked":
+    codings = [each.strip(b" \t") for each in coding.lower().split(b",")]
+    if codings == [b"chunked"]:
         return None, True
-    if coding.lower().replace(b" ", b"").endswith(b",chunked"):
+    if codings[-1] == b"chunked" and codings.count(b"chunked") == 1 and b"" not in codings:
         raise BadHead(501, "the only transfer coding understood here is chunked")
-    raise BadHead(400, "the last transfer coding isn't chunked")
+    raise BadHead(400, "chunked isn't the last transfer coding, or not the only one of its kind")
 
 
-def _response_framing(hop: _Hop, minor: int, status: int) -> tuple[int | None, bool]:
+def _response_framing(hop: Hop, minor: int, status: int) -> tuple[int | None, bool]:
     coding = hop.transfer_encoding
     if coding is None:
         return hop.content_length, False
@@ -293,27 +195,6 @@ def _route(method: bytes, target: bytes, host: bytes | None, minor: int) -> tupl
         raise BadHead(400, "the target is neither a path nor a URL")
     path = absolute[2] or b"/"
     return (path if path.startswith(b"/") else b"/" + path), absolute[1]
-
-
-def _options(hop: _Hop, fields: list[tuple[bytes, bytes]]) -> tuple[bytes, ...]:
-    """Connection options in lower case; the fields they name are dropped (RFC 9110 §7.6.1)."""
-    options = tuple(option.strip(b" \t") for option in hop.connection.lower().split(b",") if option.strip(b" \t"))
-    named = set(options) - {b"close", b"keep-alive", b"upgrade", b"te"}
-    if named & _NEVER_NAMED:
-        raise BadHead(400, "Connection names a field that frames or routes the message")
-    if named:
-        fields[:] = [field for field in fields if field[0] not in named]
-    return options
-
-
-def _keeps_alive(options: tuple[bytes, ...], minor: int) -> bool:
-    return b"close" not in options and (minor == 1 or b"keep-alive" in options)
-
-
-def _expects_continue(expect: bytes) -> bool:
-    if expect.lower() != b"100-continue":
-        raise BadHead(417, "the only expectation understood here is 100-continue")
-    return True
 
 
 def _idle_seconds(keep_alive: bytes) -> int | None:

@@ -59,9 +59,10 @@ class Listener:
         self.cost = cost.rule(settings.cost)
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the port can't be had."""
+        """Listen; port 0 becomes a free one. Raises OSError when the port can't be had."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: ClientConnection(self), self.host, self.port, backlog=_BACKLOG)
+        self.port = self._server.sockets[0].getsockname()[1]
 
     def stop_accepting(self) -> None:
         """Take no more connections and no more requests; those under way go on."""

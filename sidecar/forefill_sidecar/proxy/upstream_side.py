@@ -5,8 +5,9 @@ import select
 import time
 from typing import TYPE_CHECKING, cast
 
+from forefill_sidecar.proxy.fields import BadHead
 from forefill_sidecar.proxy.framing import BadBody, ChunkedFraming, CloseFraming, Framing
-from forefill_sidecar.proxy.head import BadHead, ResponseHead, find_end, parse_response
+from forefill_sidecar.proxy.head import ResponseHead, find_end, parse_response
 
 if TYPE_CHECKING:
     from forefill_sidecar.proxy.exchange import Exchange

@@ -10,7 +10,7 @@ import re
 from math import inf
 from typing import Final, NamedTuple
 
-from forefill_sidecar.gate import DEFAULT_URGENCY
+from forefill_sidecar.line import DEFAULT_URGENCY
 
 _URGENCY: Final = re.compile(rb"(?:^|,)[ \t]*u=([0-7])[ \t]*(?:[,;]|$)")
 _WAIT: Final = re.compile(rb"(?:^|[,;])[ \t]*wait[ \t]*=[ \t]*([0-9]{1,6})[ \t]*(?:[,;]|$)", re.IGNORECASE)
