@@ -14,7 +14,7 @@ from pathlib import Path
 import uvloop
 
 from forefill_protocol import podsettings
-from forefill_protocol.messages import CostSettings, ForecastSettings, Mode, PolicySettings, QueueSettings
+from forefill_protocol.messages import STREAM_PATH, CostSettings, ForecastSettings, Mode, PolicySettings, QueueSettings
 from forefill_protocol.podsettings import PolicyListener
 from forefill_sidecar import joined
 from forefill_sidecar.assembly import CantListen, Sidecar, build_listener
@@ -98,7 +98,7 @@ def _joined_sidecar(options: argparse.Namespace) -> JoinedSidecar:
         raise BadArgument(f"--operator is {options.operator!r}; it must be https://HOST:PORT")
     try:
         options.token_file.read_text()
-        operator = Operator(f"wss://{rest}", options.ca_file.read_text(), options.token_file)
+        operator = Operator(f"wss://{rest.rstrip('/')}{STREAM_PATH}", options.ca_file.read_text(), options.token_file)
         operator.context()
         # The listener's own checks speak of what it was given.
         host = _endpoint("--listen", options.listen)[0]

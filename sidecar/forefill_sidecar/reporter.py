@@ -24,7 +24,7 @@ logging.getLogger("picows.client").setLevel(logging.WARNING)
 
 @dataclass(frozen=True)
 class Operator:
-    """Where the operator is and how to know it: a wss:// URL, PEM of its authority, and the file of our token."""
+    """Where the operator is and how to know it: the wss:// URL of its stream, PEM of its authority, and the file of our token."""
 
     url: str
     ca_bundle: str
@@ -119,7 +119,7 @@ class Reporter:
         return await asyncio.wait_for(
             ws_connect(
                 lambda: _Stream(self),
-                self._operator.url.rstrip("/") + messages.STREAM_PATH,
+                self._operator.url,
                 ssl_context=context,
                 extra_headers={"Authorization": f"Bearer {self._token}"},
                 max_redirects=0,
