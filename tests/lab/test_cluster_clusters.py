@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import fcntl
+import os
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,16 @@ def test_the_programs_come_first_on_the_path_and_once() -> None:
     access = Access(Path("/c/config"), (Path("/c/bin/kubectl"), Path("/c/bin/helm")))
     expected = {"KUBECONFIG": "/c/config", "PATH": "/c/bin:/usr/bin:/bin"}
     assert access.environment("/usr/bin:/c/bin:/bin") == expected
+
+
+def test_a_second_harness_waits_for_the_first_even_with_another_cache(tmp_path: Path) -> None:
+    first, second = (Paths(cache=tmp_path / name, state=tmp_path / "lib" / "cluster") for name in ("one", "two"))
+    first.state.parent.mkdir()
+    with clusters.only_one(first):
+        folder = os.open(second.state.parent, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(folder)
+    with clusters.only_one(second):
+        assert second.cache.is_dir()
+    assert list(first.state.parent.iterdir()) == []

@@ -159,8 +159,12 @@ def end(progress: Progress, environ: Mapping[str, str] = os.environ) -> None:
 
 @contextmanager
 def only_one(paths: Paths) -> Iterator[None]:
-    """Two harnesses at once wait for each other."""
+    """Harnesses of one machine wait for each other, whatever cache each uses."""
     paths.cache.mkdir(parents=True, exist_ok=True)
-    with (paths.cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    # A folder can be locked as well as a file, and leaves nothing to remove.
+    folder = os.open(paths.state.parent if paths.state.parent.is_dir() else paths.cache, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(folder)
