@@ -101,7 +101,7 @@ async def upstream_of(handler: Handler) -> AsyncIterator[Upstream]:
         reader.feed_data = lambda data: (buffer.extend(data), feed(data))[1]  # type: ignore[method-assign]
         try:
             await handler(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             upstream.closed += 1

@@ -106,6 +106,8 @@ class ChunkedFraming:
         match = _CHUNK_LINE.match(data, position) if not self._line else None
         if match is None:
             return self._split_size_line(data, position)
+        if match.end() - position > MAX_CHUNK_LINE_BYTES:
+            raise BadBody("a chunk's size line is too long")
         self._start_chunk(int(match[1], 16))
         return match.end()
 
