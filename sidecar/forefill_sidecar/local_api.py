@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -151,8 +152,7 @@ class LocalApi:
         )
 
     async def _rate(self, request: ApiRequest) -> bytes:
-        name, _, value = request.query.partition("=")
-        listener = self._listener(value if name == "policy" else "")
+        listener = self._listener(parse_qs(request.query).get("policy", [""])[0])
         gate = listener.gate
         return _document(
             200,
