@@ -18,6 +18,7 @@ from .progress import Progress
 
 POD_SECONDS = 20
 GRACE_SECONDS = 5.0
+SWEEPS = 3
 MAKERS_OF_PODS = ("kube-controller-manager", "kube-scheduler")
 KUBERNETES_NAMES = ("kubelet", "kube-proxy", "coredns", "kube-apiserver", "etcd")
 SHIM_SOCKETS = Path("/run/containerd/s")
@@ -77,8 +78,9 @@ def end_components(paths: Paths) -> None:
         processes.end(named(paths, name), paths.state, grace_seconds=GRACE_SECONDS)
     cgroups.kill_members()
     processes.end(named(paths, "containerd"), paths.state, grace_seconds=GRACE_SECONDS)
-    # What is left are containerd's shims and the network plugins in flight.
-    processes.end(processes.marked(paths.state), paths.state, grace_seconds=GRACE_SECONDS)
+    # What is left are containerd's shims and network plugins in flight, which may start one another.
+    for _ in range(SWEEPS):
+        processes.end(processes.marked(paths.state), paths.state, grace_seconds=GRACE_SECONDS)
 
 
 def mounts_below(mountinfo: str, *folders: Path) -> list[str]:

@@ -84,10 +84,20 @@ def start(
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
     pid = os.posix_spawn(program, [name, *arguments], environment, file_actions=files, setsid=True)
+    wait_for_mark(pid, state)
     seen = stat(pid)
     process = Process(name, pid, seen.started if seen else 0, boot_id())
     (records / f"{name}.json").write_text(json.dumps(asdict(process)))
     return process
+
+
+def wait_for_mark(pid: int, state: Path) -> None:
+    """A program that has only begun may have an empty environment in /proc for a moment."""
+    while not bears_mark(pid, state):
+        seen = stat(pid)
+        if seen is None or seen.state in "ZX":
+            return
+        time.sleep(0.001)
 
 
 def recorded(records: Path) -> list[Process]:
