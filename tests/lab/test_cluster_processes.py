@@ -119,3 +119,8 @@ def test_ids_without_a_process_are_passed_over(state: Path) -> None:
     os.waitpid(process.pid, 0)
     processes.end([process.pid], state, grace_seconds=0)
     assert not processes.bears_mark(process.pid, state)
+
+
+def test_a_component_is_recognised_from_the_moment_it_is_started(state: Path) -> None:
+    started = [launch(state, SLEEP) for _ in range(40)]
+    assert [process for process in started if not processes.bears_mark(process.pid, state)] == []
