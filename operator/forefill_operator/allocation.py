@@ -61,9 +61,7 @@ def split(capacity: float, claims: Sequence[Claim]) -> list[float]:
 
 def _hand_out_surplus(capacity: float, claims: Sequence[Claim], requests: list[float]) -> list[float]:
     """Equal risk: every client's margin over its request is the same multiple of its `risk`."""
-    risks = [claim.risk for claim in claims]
-    if fsum(risks) <= 0:
-        risks = [claim.weight for claim in claims]
+    risks = _relative([claim.risk for claim in claims]) or [claim.weight for claim in claims]
     rows = zip(claims, requests, risks, strict=True)
     rates = _fill(capacity, [_Line(request, risk, request, c.ceiling) for c, request, risk in rows])
     rest = capacity - fsum(rates)
@@ -72,6 +70,12 @@ def _hand_out_surplus(capacity: float, claims: Sequence[Claim], requests: list[f
     # Every client with a risk is at its ceiling: those without take the rest by weight.
     lines = zip(claims, rates, strict=True)
     return _fill(capacity, [_Line(rate, c.weight, rate, c.ceiling) for c, rate in lines])
+
+
+def _relative(risks: list[float]) -> list[float]:
+    """Risks as parts of the largest, what is negligible beside it as 0; empty when nobody has any."""
+    largest = max(risks, default=0.0)
+    return [risk / largest if risk > 1e-12 * largest else 0.0 for risk in risks] if largest > 0 else []
 
 
 def _fill(capacity: float, lines: Sequence[_Line]) -> list[float]:

@@ -4,7 +4,7 @@ Reductions go out at once; raises wait until what the others hold leaves room, a
 or the end of an envelope makes it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import fsum
 
 from forefill_operator import explain, grants, plan, selection, shaping
@@ -125,9 +125,11 @@ class Book:
         return self._make_room(raises, now) + self._push(raises, now) + self._pump(now)
 
     def _should_replan(self, now: float) -> bool:
-        """Somebody can't wait, or more is held than max allows (it was lowered, and some have not heard)."""
+        """Somebody can't wait, learning has ended, or more is held than max (it was lowered, some have not heard)."""
         if now < self.plan.made_at + REPLAN_SECONDS:
             return False
+        if self.plan.made_at < self.learning.until <= now:
+            return True
         return bool(self._urgent) or self._room(now) < -1e-9 * self.policy.spec.fill_rate.max
 
     def _replan(self, now: float) -> None:
@@ -300,16 +302,23 @@ class Book:
     def _pump(self, now: float) -> Deliveries:
         """Give free room to those who wait, in the order in which they came."""
         pushes: Deliveries = []
-        while self._waiting and (room := self._room(now)) > 0:
-            member = self.members[next(iter(self._waiting))]
+        for uid in self._first_waiting():
+            member, room = self.members[uid], self._room(now)
             wanted = (member.planned or 0.0) - member.rate
             if wanted <= 0 or not member.can_be_pushed_to(now):
-                del self._waiting[member.client.pod_uid]
-            elif room < min(wanted, SMALLEST_RAISE * (member.planned or 0.0)):
+                del self._waiting[uid]
+                continue
+            if room <= 0 or room < min(wanted, SMALLEST_RAISE * (member.planned or 0.0)):
                 break
-            else:
-                pushes += self._push([member], now)
+            pushes += self._push([member], now)
+            if uid in self._waiting:
+                break
         return pushes
+
+    def _first_waiting(self) -> Iterator[str]:
+        """The one that has waited longest, again and again while it is taken out each time."""
+        while self._waiting:
+            yield next(iter(self._waiting))
 
     def _room(self, now: float) -> float:
         return self.policy.spec.fill_rate.max - self.learning.unknown_at(now) - self.ledger.held.rate

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
+from cryptography import x509
 from msgspec import Struct
 
 from forefill_protocol.podsettings import HEALTH_PORT
@@ -80,6 +81,15 @@ def _upstream_faults(upstream: "Upstream") -> Faults:
         yield field, f"is {upstream.url!r}, but must hold neither credentials, query, fragment nor blanks"
     if upstream.ca_bundle and parts.scheme != "https":
         yield "spec.upstream.caBundle", "needs an https:// url"
+    elif upstream.ca_bundle and not _holds_certificates(upstream.ca_bundle):
+        yield "spec.upstream.caBundle", "holds no certificates in PEM"
+
+
+def _holds_certificates(bundle: str) -> bool:
+    try:
+        return bool(x509.load_pem_x509_certificates(bundle.encode()))
+    except ValueError:
+        return False
 
 
 def _inject_faults(inject: "Inject") -> Faults:
