@@ -21,8 +21,6 @@ Expert = LastValue | SimpleSmoothing | ShiftSmoothing | MeanReversion | SquareRo
 
 NEAR, FAR = 1, 3
 DISCOUNTED = 0.9
-# Some situations are rare, so a mixture counts as much as the last value after this many forecasts, not at once.
-UNPROVEN = 4.0
 EXPERTS = 9
 
 
@@ -55,22 +53,13 @@ class Mixer:
         if made.due:
             self.regrets[made.situation].learn(made.experts, made.mixture, actual)
 
-    def make(self, experts: list[float], present: int) -> None:
-        self.waiting.insert(0, Made(experts, self.mix(experts, present), present, due=True))
+    def make(self, experts: list[float], mixture: float, present: int) -> None:
+        self.waiting.insert(0, Made(experts, mixture, present, due=True))
 
     def skip(self, windows: int) -> None:
         for _ in range(min(windows, len(self.waiting))):
             self.waiting.pop()
             self.waiting.insert(0, Made())
-
-    def mix(self, experts: list[float], present: int) -> float:
-        """The mixture for a situation: at first the last value (the first expert), soon what experience says."""
-        regrets = self.regrets[present]
-        weights = regrets.weights()
-        if weights is None:
-            return experts[0]
-        newness = UNPROVEN / (UNPROVEN + regrets.seen)
-        return newness * experts[0] + (1.0 - newness) * mix(weights, experts)
 
 
 @dataclass(slots=True)
@@ -88,6 +77,7 @@ class Ensemble:
     situation: Situation = field(default_factory=Situation)
     near: Mixer = field(default_factory=lambda: Mixer.ahead(NEAR))
     far: Mixer = field(default_factory=lambda: Mixer.ahead(FAR))
+    points: list[float] = field(default_factory=lambda: [0.0] * FAR)
 
     def observe(self, value: float) -> None:
         self.near.learn(value)
@@ -96,25 +86,29 @@ class Ensemble:
             expert.observe(value)
         self.situation.observe(value)
         rows = self._rows(FAR)
-        self.near.make(rows[NEAR - 1], self.situation.present)
-        self.far.make(rows[FAR - 1], self.situation.present)
+        self.points = self._mixtures(rows)
+        self.near.make(rows[NEAR - 1], self.points[NEAR - 1], self.situation.present)
+        self.far.make(rows[FAR - 1], self.points[FAR - 1], self.situation.present)
 
     def skip(self, windows: int) -> None:
         for expert in self._experts():
             expert.skip(windows)
         self.near.skip(windows)
         self.far.skip(windows)
+        self.points = self._mixtures(self._rows(FAR))
 
     def forecast(self, horizon: int) -> list[float]:
-        present = self.situation.present
-        return [self._mixed(ahead, row, present) for ahead, row in enumerate(self._rows(horizon), start=1)]
+        if horizon <= FAR:
+            return self.points[:horizon]
+        return self._mixtures(self._rows(horizon))
 
-    def _mixed(self, ahead: int, experts: list[float], present: int) -> float:
-        if ahead <= NEAR:
-            return self.near.mix(experts, present)
-        if ahead >= FAR:
-            return self.far.mix(experts, present)
-        return 0.5 * (self.near.mix(experts, present) + self.far.mix(experts, present))
+    def _mixtures(self, rows: list[list[float]]) -> list[float]:
+        near = self.near.regrets[self.situation.present].weights()
+        far = self.far.regrets[self.situation.present].weights()
+        mixtures = [mix(far, experts) for experts in rows]
+        mixtures[0] = mix(near, rows[0])
+        mixtures[1] = 0.5 * (mixtures[1] + mix(near, rows[1]))
+        return mixtures
 
     def _experts(self) -> tuple[Expert, ...]:
         return (

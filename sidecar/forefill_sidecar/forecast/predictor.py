@@ -8,6 +8,7 @@ from forefill_protocol.messages import Forecast
 from forefill_sidecar import forecast
 from forefill_sidecar.forecast import quantiles, snapshot
 from forefill_sidecar.forecast.quantiles import ErrorQuantiles
+from forefill_sidecar.forecast.season import Season
 from forefill_sidecar.forecast.simple_smoothing import SimpleSmoothing
 from forefill_sidecar.forecast.snapshot import Plain
 
@@ -34,12 +35,13 @@ class Issued(NamedTuple):
 class Predictor:
     """Forecasts the offered demand of one policy in one pod, in tokens/s, by one of `forecast.MODELS`."""
 
-    def __init__(self, model: str, horizon_windows: int) -> None:
+    def __init__(self, model: str, horizon_windows: int, season: Season | None = None) -> None:
         if horizon_windows < 1:
             raise ValueError(f"horizon_windows is {horizon_windows}; it must be at least 1")
         self.name = model
         self.horizon = horizon_windows
-        self._model = forecast.make(model)
+        self.season = season or Season()
+        self._model = forecast.make(model, self.season)
         self._level = SimpleSmoothing(LEVEL_PACE)
         self._errors = [ErrorQuantiles() for _ in range(horizon_windows)]
         # What was issued after each of the last windows, the newest first; empty where nothing was.
@@ -55,6 +57,7 @@ class Predictor:
                 self._errors[ahead].observe(*issued[ahead], rate)
         self._model.observe(rate)
         self._level.observe(rate)
+        self.season.advance(1)
         self._issued = self._issue()
         self._remember(self._issued)
 
@@ -63,6 +66,7 @@ class Predictor:
         if windows < 0:
             raise ValueError(f"windows is {windows}; it must be at least 0")
         self._model.skip(windows)
+        self.season.advance(windows)
         for _ in range(min(windows, self.horizon)):
             self._remember([])
         self._issued = self._issue()
@@ -96,25 +100,39 @@ class Predictor:
         low, _, _, high = nearest.around(issued.point, issued.size)
         return Band(p05=low, p95=high)
 
+    def align(self, second_of_week: float) -> None:
+        """Say where in the week, in the policy's time zone, the present window starts: after the clock moved."""
+        self.season.align(second_of_week)
+        self._issued = self._issue()
+
     def snapshot(self) -> Plain:
         """Everything learned, as plain values. Forecasts not yet scored stay behind: a restart is a gap."""
         return {
             "version": SNAPSHOT_VERSION,
             "model": self.name,
+            "interval_seconds": self.season.interval_seconds,
             "state": snapshot.take(self._model),
             "level": snapshot.take(self._level),
             "errors": snapshot.take(self._errors),
         }
 
-    def restore(self, plain: Plain) -> None:
-        """Take up what `snapshot` gave; `skip` the windows since. ValueError, nothing changed, if it is not alike."""
+    def restore(self, plain: Plain, missed_windows: int) -> None:
+        """Take up what `snapshot` gave that many windows ago. ValueError, and nothing changed, when it is unlike."""
+        fresh = Predictor(self.name, self.horizon, Season(self.season.interval_seconds))
+        fresh._take_up(plain)
+        fresh.season.align(self.season.second_of_week)
+        fresh._model.skip(missed_windows)
+        self.season, self._model = fresh.season, fresh._model
+        self._level, self._errors = fresh._level, fresh._errors
+        self._past, self._issued = [], self._issue()
+
+    def _take_up(self, plain: Plain) -> None:
         if not isinstance(plain, dict) or plain.get("version") != SNAPSHOT_VERSION:
             raise ValueError(f"the snapshot is not of version {SNAPSHOT_VERSION}")
         if plain.get("model") != self.name:
             raise ValueError(f"the snapshot is of model {plain.get('model')!r}, not {self.name!r}")
-        fresh = Predictor(self.name, self.horizon)
-        snapshot.put(fresh._model, plain.get("state"))
-        snapshot.put(fresh._level, plain.get("level"))
-        snapshot.put(fresh._errors, plain.get("errors"))
-        self._model, self._level, self._errors = fresh._model, fresh._level, fresh._errors
-        self._past, self._issued = [], self._issue()
+        if plain.get("interval_seconds") != self.season.interval_seconds:
+            raise ValueError(f"the snapshot is of windows of {plain.get('interval_seconds')!r} s")
+        snapshot.put(self._model, plain.get("state"))
+        snapshot.put(self._level, plain.get("level"))
+        snapshot.put(self._errors, plain.get("errors"))
