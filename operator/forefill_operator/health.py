@@ -21,8 +21,8 @@ class Health:
     async def start(self, host: str, port: int) -> int:
         """Listen; the port in use. Raises OSError when the address can't be had."""
         application = web.Application()
-        application.router.add_get("/healthz", lambda request: _state(self._alive()))
-        application.router.add_get("/readyz", lambda request: _state(self._ready()))
+        application.router.add_get("/healthz", self._serve_alive)
+        application.router.add_get("/readyz", self._serve_ready)
         application.router.add_get("/metrics", self._serve_metrics)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
@@ -34,9 +34,15 @@ class Health:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    async def _serve_alive(self, request: web.Request) -> web.Response:
+        return _state(self._alive())
+
+    async def _serve_ready(self, request: web.Request) -> web.Response:
+        return _state(self._ready())
+
     async def _serve_metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=self._expose(), headers={"Content-Type": CONTENT_TYPE})
 
 
-async def _state(missing: str | None) -> web.Response:
+def _state(missing: str | None) -> web.Response:
     return web.Response(text=f"{missing or 'ok'}\n", status=503 if missing else 200)

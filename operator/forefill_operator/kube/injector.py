@@ -24,7 +24,7 @@ from forefill_operator.kube.tls import MountedPair
 from forefill_operator.kube.webhook import Webhook
 from forefill_operator.usage import Address, Misused, parse_address
 
-CERTIFICATE_SECONDS = 10.0
+CERTIFICATE_SECONDS = 2.0
 NO_CERTIFICATE_SECONDS = 1.0
 # Requests in flight are answered before the end; the API server waits for none longer than this.
 GRACE_SECONDS = 5.0
@@ -97,7 +97,7 @@ class Injector:
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
+            loop.add_signal_handler(number, self.stop)
         health = Health(self._expose, lambda: None, self._missing)
         await health.start(*self._options.health)
         chores = [loop.create_task(self._policies.follow()), loop.create_task(self._serve())]
@@ -111,6 +111,10 @@ class Injector:
                 task.cancel()
             await asyncio.gather(stop, *chores, return_exceptions=True)
             await health.close()
+
+    def stop(self) -> None:
+        """`run` answers what is in flight and returns."""
+        self._stopping.set()
 
     async def _serve(self) -> None:
         """Listen once there is a certificate, and follow it from then on."""
