@@ -7,8 +7,15 @@ from forefill_protocol.messages import Forecast
 from forefill_sidecar.forecast.predictor import Predictor
 
 
+class Window(NamedTuple):
+    """What one window brought, and how many windows went unmeasured right before it."""
+
+    value: float
+    missed: int = 0
+
+
 class Scored(NamedTuple):
-    """A forecast made `horizon` windows before window `step`, and what that window brought."""
+    """A forecast made `horizon` windows before the `step`-th measured one, and what that one brought."""
 
     step: int
     horizon: int
@@ -21,23 +28,22 @@ def pinball_loss(quantile: float, forecast: float, actual: float) -> float:
     return max(quantile * (actual - forecast), (quantile - 1.0) * (actual - forecast))
 
 
-def progressive_validation(predictor: Predictor, values: Iterable[float | None]) -> Iterator[Scored]:
-    """Every forecast beside its actual, in the order of `step` and then `horizon`. None stands for a gap.
+def progressive_validation(predictor: Predictor, windows: Iterable[Window]) -> Iterator[Scored]:
+    """Every forecast beside its actual, in the order of `step` and then `horizon`.
 
-    A forecast for `step` is made before any value from `step` on is read. Windows before the first value and
-    gaps are not scored.
+    A forecast for a window is made before the value of that window or of any later one is read. Windows before the
+    first value and missed ones are not scored.
     """
     made: list[list[Forecast]] = []
-    for step, value in enumerate(values):
-        if value is None:
-            predictor.skip(1)
-            made.insert(0, [])
-        else:
-            for ahead, forecasts in enumerate(made):
-                if forecasts:
-                    yield Scored(step, ahead + 1, forecasts[ahead], value)
-            predictor.observe(value)
-            made.insert(0, predictor.forecasts())
+    for step, window in enumerate(windows):
+        if window.missed:
+            predictor.skip(window.missed)
+            made = [[] for _ in range(min(window.missed, predictor.horizon))] + made
+        for ahead, forecasts in enumerate(made[: predictor.horizon]):
+            if forecasts:
+                yield Scored(step, ahead + 1, forecasts[ahead], window.value)
+        predictor.observe(window.value)
+        made.insert(0, predictor.forecasts())
         del made[predictor.horizon :]
 
 

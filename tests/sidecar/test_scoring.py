@@ -5,7 +5,7 @@ import pytest
 from forefill_protocol.messages import Forecast
 from forefill_sidecar import scoring
 from forefill_sidecar.forecast.predictor import Predictor
-from forefill_sidecar.scoring import Scored
+from forefill_sidecar.scoring import Scored, Window
 
 
 def test_falling_short_of_a_high_quantile_costs_nine_times_more() -> None:
@@ -23,7 +23,7 @@ def test_the_quantile_of_a_sample_minimises_the_loss(quantile: float) -> None:
 
 
 def test_forecasts_come_before_the_values_they_are_scored_against() -> None:
-    rows = list(scoring.progressive_validation(Predictor("LastValue", 2), [1.0, 2.0, 4.0]))
+    rows = list(scoring.progressive_validation(Predictor("LastValue", 2), [Window(1.0), Window(2.0), Window(4.0)]))
     assert [(row.step, row.horizon, row.forecast.mean, row.actual) for row in rows] == [
         (1, 1, 1.0, 2.0),
         (2, 1, 2.0, 4.0),
@@ -32,8 +32,12 @@ def test_forecasts_come_before_the_values_they_are_scored_against() -> None:
 
 
 def test_a_gap_is_not_scored_and_nothing_is_forecast_from_it() -> None:
-    rows = list(scoring.progressive_validation(Predictor("LastValue", 2), [1.0, None, 4.0]))
-    assert [(row.step, row.horizon, row.forecast.mean) for row in rows] == [(2, 2, 1.0)]
+    rows = list(scoring.progressive_validation(Predictor("LastValue", 2), [Window(1.0), Window(4.0, missed=1)]))
+    assert [(row.step, row.horizon, row.forecast.mean) for row in rows] == [(1, 2, 1.0)]
+
+
+def test_after_a_gap_as_long_as_the_horizon_nothing_is_scored() -> None:
+    assert not list(scoring.progressive_validation(Predictor("LastValue", 2), [Window(1.0), Window(4.0, missed=2)]))
 
 
 def test_averages_take_the_rows_of_one_horizon() -> None:
