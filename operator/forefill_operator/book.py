@@ -189,10 +189,13 @@ class Book:
             confirmed = confirmed_envelope(holding, spec, self.learning, now)
             self.ledger.issue(uid, confirmed, now)
             self._returns(member, confirmed.rate)
-        elif account is None or not account.knows(holding.grant_sequence):
+            is_granted = confirmed.rate >= holding.fill_rate
+        else:
+            self.ledger.acknowledge(uid, holding.grant_sequence, now)
+            is_granted = account is not None and account.knows(holding.grant_sequence)
+        if not is_granted:
             self.ledger.claim(uid, claimed_envelope(holding, spec, len(self.members), now), now)
         member.brings(holding.grant_sequence)
-        self.ledger.acknowledge(uid, holding.grant_sequence, now)
         if holding.policy_uid == self.policy.uid:
             member.generation = holding.policy_generation
 

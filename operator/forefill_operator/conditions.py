@@ -38,7 +38,7 @@ def enforced(mode: str, laggards: Sequence[str], clients: int, generation: int) 
         return Condition("Enforced", "True", "Acknowledged", "Every client runs this generation", generation)
     named = ", ".join(sorted(laggards)[:MOST_NAMED])
     more = f" and {len(laggards) - MOST_NAMED} more" if len(laggards) > MOST_NAMED else ""
-    message = f"Generation {generation} is not acknowledged by {named}{more}; {clients} clients in all"
+    message = f"Generation {generation} waits for {len(laggards)} of {clients} clients: {named}{more}"
     return Condition("Enforced", "False", "Pending", message, generation)
 
 

@@ -29,7 +29,7 @@ MANIFEST: Mapping[str, Any] = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_manifest() -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """A whole manifest, with the values at the given dotted paths (`spec.fillRate.max`) replaced."""
 
@@ -46,7 +46,7 @@ def make_manifest() -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_policy(make_manifest: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Callable[..., TokenPolicy]:
     def make(**changes: Any) -> TokenPolicy:
         return parse_policy(make_manifest({name.replace("__", "."): value for name, value in changes.items()}))

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from math import fsum, inf
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -83,10 +84,10 @@ def test_ceilings_hold_and_floors_too_when_they_fit(capacity: float, rows: list[
 
 
 @given(st.floats(0.0, 1e7), MANY, st.randoms(use_true_random=False))
-def test_the_order_of_the_claims_changes_nothing(capacity: float, rows: list[Claim], order: "st.DrawFn") -> None:
+def test_the_order_of_the_claims_changes_nothing(capacity: float, rows: list[Claim], order: Random) -> None:
     rates = dict(enumerate(split(capacity, rows)))
     places = list(range(len(rows)))
-    order.shuffle(places)  # type: ignore[attr-defined]
+    order.shuffle(places)
     shuffled = split(capacity, [rows[place] for place in places])
     assert shuffled == [rates[place] for place in places]
 

@@ -1,0 +1,61 @@
+import pytest
+
+from forefill_operator import conditions
+from forefill_operator.conditions import Condition
+from forefill_operator.policy import InvalidPolicy
+from forefill_operator.shaping import Load
+
+
+@pytest.mark.parametrize(
+    ("made", "status", "reason", "message"),
+    [
+        (conditions.accepted(None, 3), "True", "Accepted", "The policy is served"),
+        (
+            conditions.accepted(InvalidPolicy("InvalidSpec", "spec.mode", "is odd"), 3),
+            "False",
+            "InvalidSpec",
+            "spec.mode: is odd",
+        ),
+        (conditions.enforced("Enforce", [], 2, 3), "True", "Acknowledged", "Every client runs this generation"),
+        (conditions.enforced("Enforce", [], 0, 3), "True", "NoClients", "No client is connected"),
+        (
+            conditions.enforced("Observe", ["a/b"], 2, 3),
+            "False",
+            "Observing",
+            "Mode Observe delays and refuses nothing",
+        ),
+        (
+            conditions.enforced("Enforce", ["a/z", "a/b"], 9, 3),
+            "False",
+            "Pending",
+            "Generation 3 is not acknowledged by a/b, a/z; 9 clients in all",
+        ),
+        (
+            conditions.enforced("Enforce", ["a/5", "a/4", "a/3", "a/2", "a/1"], 9, 3),
+            "False",
+            "Pending",
+            "Generation 3 is not acknowledged by a/1, a/2, a/3 and 2 more; 9 clients in all",
+        ),
+        (conditions.not_enforced(3), "False", "NotAccepted", "No valid policy to enforce"),
+        (
+            conditions.load_known(None, 3),
+            "False",
+            "NoSource",
+            "No source of load is configured; the fill rate follows demand alone",
+        ),
+        (conditions.load_known(Load(0.1, 0.1, 0.1, -1.0), 3), "True", "Fresh", "The load counts in the fill rate"),
+    ],
+)
+def test_a_condition_says_what_is_true_and_why(made: Condition, status: str, reason: str, message: str) -> None:
+    assert (made.status, made.reason, made.message, made.observed_generation) == (status, reason, message, 3)
+
+
+def test_the_time_stays_while_the_status_stays() -> None:
+    before = conditions.dated([conditions.enforced("Enforce", ["a/b"], 1, 1)], [], "yesterday")
+    still = conditions.dated([conditions.enforced("Enforce", ["a/c"], 1, 2)], before, "today")
+    flipped = conditions.dated([conditions.enforced("Enforce", [], 1, 2)], still, "today")
+    assert [c[0].last_transition_time for c in (before, still, flipped)] == ["yesterday", "yesterday", "today"]
+    assert (still[0].message, still[0].observed_generation) == (
+        "Generation 2 is not acknowledged by a/c; 1 clients in all",
+        2,
+    )
