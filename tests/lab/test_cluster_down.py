@@ -48,3 +48,12 @@ def test_only_links_into_the_state_folder_dangle(tmp_path: Path) -> None:
     (logs / "plain").touch()
     assert down.dangling(logs, state) == [logs / "ours"]
     assert down.dangling(tmp_path / "absent", state) == []
+
+
+def test_what_network_plugins_keep_is_ours_when_it_names_our_namespaces(tmp_path: Path) -> None:
+    run = Path("/run/forefill-cluster")
+    (tmp_path / "ours").write_text(f'{{"sandbox": "{run}/containerd/netns/cni-1"}}')
+    (tmp_path / "theirs").write_text('{"sandbox": "/var/run/netns/cni-2"}')
+    (tmp_path / "similar").write_text('{"sandbox": "/run/forefill-cluster-2/netns/cni-3"}')
+    assert down.mentioning(tmp_path, run) == [tmp_path / "ours"]
+    assert down.mentioning(tmp_path / "absent", run) == []

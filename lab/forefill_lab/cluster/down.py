@@ -11,7 +11,7 @@ import shutil
 import socket
 from pathlib import Path
 
-from . import addresses, cgroups, network, processes
+from . import cgroups, network, processes
 from .commands import output, succeeds
 from .paths import Paths
 from .progress import Progress
@@ -108,7 +108,7 @@ def remove_folders(paths: Paths) -> None:
             shutil.rmtree(folder)
     for socket_file in (DEVICE_PLUGINS / "kubelet.sock", *SHIM_SOCKETS.glob("*")):
         unlink_if_deserted(socket_file)
-    for left in (*dangling(CONTAINER_LOGS, paths.state), *CNI_RESULTS.glob(f"{addresses.POD_NETWORK}-*")):
+    for left in (*dangling(CONTAINER_LOGS, paths.state), *mentioning(CNI_RESULTS, paths.run)):
         left.unlink()
     for folder in SHARED_FOLDERS:
         if folder.is_dir() and not any(folder.iterdir()):
@@ -124,6 +124,11 @@ def unlink_if_deserted(path: Path) -> None:
             probe.connect(str(path))
         except ConnectionRefusedError:
             path.unlink()
+
+
+def mentioning(folder: Path, run: Path) -> list[Path]:
+    """Files that network plugins keep about a pod's interfaces, by the network namespace they name."""
+    return [path for path in folder.glob("*") if f"{run}/" in path.read_text()]
 
 
 def dangling(folder: Path, state: Path) -> list[Path]:
