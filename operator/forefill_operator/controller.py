@@ -1,6 +1,7 @@
 """The operator as a state machine of messages: what came in, and when, to what must go out. No I/O, no clock.
 
-The shell authenticates, decodes, calls one method here and sends what it returns; `tick` every TICK_SECONDS.
+The shell authenticates, decodes, calls one method here and sends what it returns; `tick` every TICK_SECONDS. It sends
+nothing on a stream before that stream's Hello has come: a grant that answers 0 would count from the wrong Hello.
 """
 
 from forefill_operator import status

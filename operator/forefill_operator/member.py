@@ -14,7 +14,7 @@ class Member:
     """`answers` is the newest report received (0: the Hello) at `received_at`; grants count from there.
 
     `planned` is the rate it is to get, `planned_for` the request that this was planned for, tokens/s. `generation` of
-    the policy is acknowledged; grants from `current_from` on carry the policy's newest one.
+    the policy is acknowledged; what is said of grants before `current_from` is of the past.
     """
 
     __slots__ = (
@@ -56,7 +56,7 @@ class Member:
     def acknowledge(self, sequence: int, generation: int) -> None:
         """The sidecar enforces `generation`; believed only if it has had a grant that carried it."""
         if sequence >= self.current_from:
-            self.generation = generation
+            self.generation, self.current_from = generation, sequence
 
     def policy_changed(self) -> None:
         self.generation = -1

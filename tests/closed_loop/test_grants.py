@@ -56,6 +56,7 @@ class Pod:
     demand: float
     stream: int = 0
     is_open: bool = False
+    greeted: int = 0
     sequence: int = 0
     boot: int = 0
     sent_at: dict[int, float] = field(default_factory=dict)
@@ -102,8 +103,8 @@ class Pod:
 class Fleet:
     """Streams keep order, as TCP does; a message takes `delay` seconds at most and ends its stream with chance `loss`.
 
-    With a stream all that is under way on it is lost. Reports may come a second time, late. What must hold is checked
-    in every step.
+    With a stream all that is under way on it is lost; the operator sends nothing on one before its Hello. Reports may
+    come a second time, late. What must hold is checked in every step.
     """
 
     seed: int
@@ -155,7 +156,13 @@ class Fleet:
     def connect(self, pod: Pod) -> None:
         pod.stream, pod.is_open = pod.stream + 1, True
         hello = pod.hello(self.now)
-        self._up(pod, lambda: self.controller.hello(pod.client, hello, self.now))
+        stream = pod.stream
+
+        def arrive() -> Deliveries:
+            pod.greeted = stream
+            return self.controller.hello(pod.client, hello, self.now)
+
+        self._up(pod, arrive)
 
     def cut(self, pod: Pod, back_after: float) -> None:
         """Both sides may notice late: the pod when it connects again, the operator at some time before."""
@@ -238,7 +245,8 @@ class Fleet:
         for uid, message in deliveries:
             if isinstance(message, messages.Assignment):
                 self._issued.add((uid, message.grant_sequence))
-            if pod := self.pods.get(uid):
+            pod = self.pods.get(uid)
+            if pod is not None and pod.greeted == pod.stream:
                 self._down(pod, message)
 
     def _down(self, pod: Pod, message: messages.Down) -> None:

@@ -28,13 +28,13 @@ from forefill_operator.shaping import Load
             conditions.enforced("Enforce", ["a/z", "a/b"], 9, 3),
             "False",
             "Pending",
-            "Generation 3 is not acknowledged by a/b, a/z; 9 clients in all",
+            "Generation 3 waits for 2 of 9 clients: a/b, a/z",
         ),
         (
             conditions.enforced("Enforce", ["a/5", "a/4", "a/3", "a/2", "a/1"], 9, 3),
             "False",
             "Pending",
-            "Generation 3 is not acknowledged by a/1, a/2, a/3 and 2 more; 9 clients in all",
+            "Generation 3 waits for 5 of 9 clients: a/1, a/2, a/3 and 2 more",
         ),
         (conditions.not_enforced(3), "False", "NotAccepted", "No valid policy to enforce"),
         (
@@ -56,6 +56,6 @@ def test_the_time_stays_while_the_status_stays() -> None:
     flipped = conditions.dated([conditions.enforced("Enforce", [], 1, 2)], still, "today")
     assert [c[0].last_transition_time for c in (before, still, flipped)] == ["yesterday", "yesterday", "today"]
     assert (still[0].message, still[0].observed_generation) == (
-        "Generation 2 is not acknowledged by a/c; 1 clients in all",
+        "Generation 2 waits for 1 of 1 clients: a/c",
         2,
     )
