@@ -39,7 +39,8 @@ def test_memory_is_bounded_whatever_comes(values: list[float]) -> None:
     for value in [*values, inf]:
         histogram.add(value)
 
-    assert all(0 <= index < MAX_CLASSES for index in histogram.counts)
+    assert all(0 <= index < MAX_CLASSES for index in histogram.classes())
+    assert len(histogram._unsorted) == 0
 
 
 def test_a_distribution_counts_a_bound_with_its_class() -> None:

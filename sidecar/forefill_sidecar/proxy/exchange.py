@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # RFC 9110 §9.2.2. Only these may be sent a second time when a kept connection turns out to be closed.
 IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"))
+NO_FIELDS: Final[dict[bytes, bytes]] = {}
 
 
 class Exchange:
@@ -63,9 +64,11 @@ class Exchange:
 
     def start(self) -> None:
         """Ask the gate; what there is of the body was handed to `send_body` before."""
-        fields = dict(self.head.fields)
-        self._cost = self._listener.cost.reserve(fields)
-        answer = self._listener.gate.ask(self._cost, self._decided, *wishes.read(fields))
+        head, listener = self.head, self._listener
+        fields = dict(head.fields) if head.asks or listener.cost.header else NO_FIELDS
+        self._cost = listener.cost.reserve(fields)
+        wished = wishes.read(fields) if head.asks else wishes.NONE
+        answer = listener.gate.ask(self._cost, self._decided, *wished)
         if isinstance(answer, Waiter):
             self._waiter = answer
         else:

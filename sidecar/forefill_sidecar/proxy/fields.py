@@ -1,15 +1,22 @@
 """The fields of a head, sorted into those that mean one connection and those a proxy hands on. Pure."""
 
+from collections.abc import Callable
 from typing import Final
 
 MAX_FIELDS: Final = 128
 # Stays below 2^63, so that no peer reads another number from it.
 MAX_CONTENT_LENGTH_DIGITS: Final = 18
 
-# Fields that mean one connection, not the message (RFC 9110 §7.6.1); a proxy never hands them on.
-HOP_BY_HOP: Final = frozenset(
-    b"connection keep-alive proxy-connection te transfer-encoding upgrade "
-    b"proxy-authorization proxy-authenticate".split()
+# Fields that mean one connection, not the message (RFC 9110 §7.6.1): these are dropped unread, the others read below.
+DROPPED: Final = (b"proxy-connection", b"proxy-authorization", b"proxy-authenticate")
+# Fields by which a request asks the gate for more than its cost; `wishes` knows what they mean.
+ASKING: Final = (
+    b"priority",
+    b"prefer",
+    b"forefill-retry",
+    b"x-stainless-retry-count",
+    b"x-envoy-attempt-count",
+    b"grpc-previous-rpc-attempts",
 )
 # Fields that frame or route a message can't be made hop-by-hop by naming them in Connection.
 _NEVER_NAMED: Final = frozenset((b"content-length", b"host", b"transfer-encoding"))
@@ -25,34 +32,60 @@ class BadHead(ValueError):
 
 
 class Hop:
-    """What the hop-by-hop and framing fields of one head say."""
+    """What the hop-by-hop and framing fields of one head say. `asks` tells of fields that the gate may want to read."""
 
-    __slots__ = ("connection", "content_length", "expect", "host", "keep_alive", "te", "transfer_encoding", "upgrade")
+    connection = b""
+    content_length: int | None = None
+    expect = b""
+    host: bytes | None = None
+    keep_alive = b""
+    te = b""
+    transfer_encoding: bytes | None = None
+    upgrade = b""
+    asks = False
 
-    def __init__(self) -> None:
-        self.connection = b""
-        self.content_length: int | None = None
-        self.expect = b""
-        self.host: bytes | None = None
-        self.keep_alive = b""
-        self.te = b""
-        self.transfer_encoding: bytes | None = None
-        self.upgrade = b""
+
+# Most lines come again and again, so what was found out about one is kept: its name in lower case and its reader.
+_KNOWN_LINES: Final = 1024
+_KNOWN_LINE_BYTES: Final = 256
+_known: dict[bytes, tuple[tuple[bytes, bytes], Callable[[Hop, bytes], None] | None]] = {}
 
 
 def sort(lines: bytes, hop: Hop, too_many: int) -> list[tuple[bytes, bytes]]:
+    """Read the hop-by-hop and framing fields of these lines into `hop`; answers (lower-case name, line) of the others.
+
+    Raises BadHead, with status `too_many` when there are too many.
+    """
     fields = []
-    for line in lines.split(b"\r\n"):
-        name = line[: line.find(b":")].lower()
-        reader = _READERS.get(name)
-        if reader is not None:
-            reader(hop, line[len(name) + 1 :].strip(b" \t"))
-        elif name not in HOP_BY_HOP:
-            fields.append((name, line))
-    fields.pop()  # The split ends with an empty piece after the last CRLF.
+    for line in lines.split(b"\r\n")[:-1]:
+        field, reader = _known.get(line) or _look_at(line)
+        if reader is None:
+            fields.append(field)
+        else:
+            reader(hop, line[len(field[0]) + 1 :].strip(b" \t"))
+            if reader is _read_asking:
+                fields.append(field)
     if len(fields) > MAX_FIELDS:
         raise BadHead(too_many, f"the head has more than {MAX_FIELDS} fields")
     return fields
+
+
+def _look_at(line: bytes) -> tuple[tuple[bytes, bytes], Callable[[Hop, bytes], None] | None]:
+    name = line[: line.find(b":")].lower()
+    found = (name, line), _READERS.get(name)
+    if len(line) <= _KNOWN_LINE_BYTES:
+        if len(_known) >= _KNOWN_LINES:
+            _known.clear()
+        _known[line] = found
+    return found
+
+
+def _read_nothing(hop: Hop, value: bytes) -> None:
+    """A field that a proxy drops unread."""
+
+
+def _read_asking(hop: Hop, value: bytes) -> None:
+    hop.asks = True
 
 
 def _read_content_length(hop: Hop, value: bytes) -> None:
@@ -95,7 +128,7 @@ def _read_keep_alive(hop: Hop, value: bytes) -> None:
     hop.keep_alive += b"," + value
 
 
-_READERS: Final = {
+_READERS: Final[dict[bytes, Callable[[Hop, bytes], None]]] = {
     b"connection": _read_connection,
     b"content-length": _read_content_length,
     b"expect": _read_expect,
@@ -104,6 +137,8 @@ _READERS: Final = {
     b"te": _read_te,
     b"transfer-encoding": _read_transfer_encoding,
     b"upgrade": _read_upgrade,
+    **dict.fromkeys(DROPPED, _read_nothing),
+    **dict.fromkeys(ASKING, _read_asking),
 }
 
 

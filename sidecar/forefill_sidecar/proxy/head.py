@@ -28,7 +28,7 @@ _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#@]+)([/?][^#]*)?"
 
 @dataclass(slots=True)
 class RequestHead:
-    """A request's head. `fields` holds (lower-case name, line as sent) of what may be handed on."""
+    """A request's head. `fields` holds (lower-case name, line as sent) of what may be handed on; see Hop for `asks`."""
 
     method: bytes
     target: bytes
@@ -41,6 +41,7 @@ class RequestHead:
     expects_continue: bool
     upgrade: bytes
     accepts_trailers: bool
+    asks: bool = False
 
     def field(self, name: bytes) -> bytes | None:
         """The value of the first field of that lower-case name."""
@@ -113,6 +114,7 @@ def parse_request(head: bytes) -> RequestHead:
         expects_continue=bool(hop.expect) and expects_continue(hop.expect) and minor == 1,
         upgrade=hop.upgrade.lower() if b"upgrade" in options and minor == 1 else b"",
         accepts_trailers=b"trailers" in hop.te.lower(),
+        asks=hop.asks,
     )
 
 

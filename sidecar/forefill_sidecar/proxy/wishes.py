@@ -21,7 +21,6 @@ _RETRY_COUNTS: Final = (
     (b"x-envoy-attempt-count", 1),
     (b"grpc-previous-rpc-attempts", 0),
 )
-_ASKING: Final = frozenset((b"priority", b"prefer", *(name for name, _ in _RETRY_COUNTS)))
 
 
 class Wishes(NamedTuple):
@@ -37,8 +36,6 @@ NONE: Final = Wishes()
 
 def read(fields: dict[bytes, bytes]) -> Wishes:
     """`fields` maps lower-case names to lines as sent. What breaks a field's grammar counts as not there."""
-    if _ASKING.isdisjoint(fields):
-        return NONE
     urgency = _URGENCY.search(_value(fields, b"priority"))
     wait = _WAIT.search(_value(fields, b"prefer"))
     return Wishes(
