@@ -118,12 +118,14 @@ class Predictor:
 
     def restore(self, plain: Plain, missed_windows: int) -> None:
         """Take up what `snapshot` gave that many windows ago. ValueError, and nothing changed, when it is unlike."""
-        fresh = Predictor(self.name, self.horizon, Season(self.season.interval_seconds))
-        fresh._take_up(plain)
-        fresh.season.align(self.season.second_of_week)
+        present = self.season.second_of_week
+        fresh = Predictor(self.name, self.horizon, self.season)
+        try:
+            fresh._take_up(plain)
+        finally:
+            self.season.align(present)
         fresh._model.skip(missed_windows)
-        self.season, self._model = fresh.season, fresh._model
-        self._level, self._errors = fresh._level, fresh._errors
+        self._model, self._level, self._errors = fresh._model, fresh._level, fresh._errors
         self._past, self._issued = [], self._issue()
 
     def _take_up(self, plain: Plain) -> None:

@@ -28,22 +28,15 @@ class Table:
 
 def read(lines: Iterable[str], column: str, interval_seconds: float, time_column: str | None) -> Table:
     """The values of `column`, one a window. Stamps in `time_column` may leave windows out, which become gaps."""
-    reader = csv.reader(lines)
-    try:
-        return _read(reader, column, interval_seconds, time_column)
-    except csv.Error as error:
-        raise Unusable(f"line {reader.line_num} is not CSV: {error}") from None
-
-
-def _read(reader: "csv._reader", column: str, interval_seconds: float, time_column: str | None) -> Table:
-    header = next(reader, None)
+    rows = _numbered(lines)
+    _, header = next(rows, (1, []))
     if not header:
         raise Unusable("the file is empty; its first line must name the columns")
     at = _place(header, column)
     stamps_at = None if time_column is None else _place(header, time_column)
     windows: list[Window] = []
     first = before = None
-    for line, row in _rows(reader):
+    for line, row in rows:
         missed = 0
         if stamps_at is not None:
             stamp = _stamp(line, row, stamps_at, header[stamps_at])
@@ -55,10 +48,15 @@ def _read(reader: "csv._reader", column: str, interval_seconds: float, time_colu
     return Table(windows, _second_of_week(first) if first else 0.0)
 
 
-def _rows(reader: "csv._reader") -> Iterator[tuple[int, list[str]]]:
-    for row in reader:
-        if row:
-            yield reader.line_num, row
+def _numbered(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """Rows that are not blank, each with its line number."""
+    reader = csv.reader(lines)
+    try:
+        for row in reader:
+            if row:
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise Unusable(f"line {reader.line_num} is not CSV: {error}") from None
 
 
 def _place(header: list[str], column: str) -> int:
