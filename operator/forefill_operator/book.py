@@ -1,62 +1,67 @@
-"""One policy being served: its clients, what is planned for them, and the grants that follow. Pure: `now` is given.
+"""One policy being served: what its clients say, what is planned for them, and when. Pure: `now` is given."""
 
-Reductions go out at once; raises wait until what the others hold leaves room, and are pushed when an acknowledgement
-or the end of an envelope makes it.
-"""
-
-from collections.abc import Iterable, Iterator
 from math import fsum
 
-from forefill_operator import explain, grants, plan, selection, shaping
+from forefill_operator import plan, selection, shaping
 from forefill_operator.client import Client
 from forefill_operator.demand import Demand, demand_of
+from forefill_operator.issuer import NEGLIGIBLE, Deliveries, Issuer
 from forefill_operator.learning import Learning, claimed_envelope, confirmed_envelope
-from forefill_operator.ledger import Held, Ledger
+from forefill_operator.ledger import Ledger
 from forefill_operator.member import Member
 from forefill_operator.plan import Need, Plan, Standing
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.shaping import Load
-from forefill_protocol.messages import Assignment, Down, Holding, PolicyReport, Refused
+from forefill_protocol.messages import Down, Holding, PolicyReport, Refused
 
 # A client that can't wait for the next interval is planned for within this time.
 REPLAN_SECONDS = 1.0
 # A request counts as changed when it exceeds the one planned for by this factor.
 CHANGED = 1.1
-# Room smaller than this part of what a waiting client is to get is left to grow, rather than pushed in crumbs.
-SMALLEST_RAISE = 0.02
-
-
-# Messages, each with the uid of the pod whose stream it is for.
-Deliveries = list[tuple[str, Down]]
 
 
 class Book:
     """`learning` accounts for clients of an earlier operator; `load` is the resource's, None while unknown."""
 
     def __init__(self, policy: TokenPolicy, learning: Learning, now: float) -> None:
-        self.policy = policy
+        self.issuer = Issuer(policy, learning)
         self.load: Load | None = None
-        self.learning = learning
-        self.ledger = Ledger()
-        self.members: dict[str, Member] = {}
-        self.plan: Plan
         self._requested = 0.0
         self._promised = 0.0
-        self._waiting: dict[str, None] = {}
         self._urgent: set[str] = set()
         self._next_plan_at = 0.0
         self._replan(now)
+
+    @property
+    def policy(self) -> TokenPolicy:
+        return self.issuer.policy
+
+    @property
+    def plan(self) -> Plan:
+        return self.issuer.plan
+
+    @property
+    def learning(self) -> Learning:
+        return self.issuer.learning
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.issuer.ledger
+
+    @property
+    def members(self) -> dict[str, Member]:
+        return self.issuer.members
 
     def put(self, policy: TokenPolicy, now: float) -> Deliveries:
         """Serve this policy. A change is planned for and pushed to everybody at once."""
         if policy == self.policy:
             return []
-        self.policy = policy
+        self.issuer.policy = policy
         for member in self.members.values():
             member.policy_changed()
             member.selected = selection.admits(policy, member.client.namespace, member.client.labels)
         self._replan(now)
-        return self._push(self._within_reach(now), now)
+        return self.issuer.push(self.issuer.within_reach(now), now)
 
     # Messages of clients
 
@@ -69,7 +74,7 @@ class Book:
         member.heard(0, self.policy.spec.report, now)
         if member.planned is None:
             self._welcome(member)
-        return self._grant(member, now)
+        return self.issuer.grant(member, now)
 
     def report(self, client: Client, entry: PolicyReport, sequence: int, is_new: bool, now: float) -> Deliveries:
         """The answer comes first, then pushes to others for which the acknowledgement in it made room."""
@@ -79,14 +84,14 @@ class Book:
         member.brings(entry.grant_sequence)
         self._acknowledge(member, entry.grant_sequence, entry.policy_generation, now)
         if not is_new and member.assignment is not None:
-            return [(client.pod_uid, member.assignment), *self._pump(now)]
+            return [(client.pod_uid, member.assignment), *self.issuer.pump(now)]
         if is_new:
             self._count(member, entry)
         member.heard(max(sequence, member.answers), self.policy.spec.report, now)
         if member.planned is None:
             self._welcome(member)
         self._meet(member, entry.early)
-        return [(client.pod_uid, self._grant(member, now)), *self._pump(now)]
+        return [(client.pod_uid, self.issuer.grant(member, now)), *self.issuer.pump(now)]
 
     def acknowledge(self, pod_uid: str, sequence: int, generation: int, now: float) -> Deliveries:
         """The client's bucket runs at this grant: what earlier ones held beyond it is free."""
@@ -94,7 +99,7 @@ class Book:
         if member is None:
             return []
         self._acknowledge(member, sequence, generation, now)
-        return self._pump(now)
+        return self.issuer.pump(now)
 
     def disconnected(self, pod_uid: str) -> None:
         """The stream is gone; the lease runs on."""
@@ -106,12 +111,11 @@ class Book:
         member = self.members.pop(pod_uid, None)
         if member is None:
             return []
-        self.ledger.release(pod_uid)
+        self.issuer.forget(pod_uid)
         self._requested -= member.demand.request if member.demand else 0.0
         self._promised -= member.planned or 0.0
-        self._waiting.pop(pod_uid, None)
         self._urgent.discard(pod_uid)
-        return self._pump(now)
+        return self.issuer.pump(now)
 
     # Time
 
@@ -121,8 +125,8 @@ class Book:
             return []
         in_a_hurry = [member for uid in self._urgent if (member := self.members.get(uid))]
         self._replan(now)
-        raises = [member for member in in_a_hurry if self._wants_more(member) and member.can_be_pushed_to(now)]
-        return self._make_room(raises, now) + self._push(raises, now) + self._pump(now)
+        raises = [member for member in in_a_hurry if self.issuer.wants_more(member) and member.can_be_pushed_to(now)]
+        return self.issuer.make_room(raises, now) + self.issuer.push(raises, now) + self.issuer.pump(now)
 
     def _should_replan(self, now: float) -> bool:
         """Somebody can't wait, learning has ended, or more is held than max (it was lowered, some have not heard)."""
@@ -130,12 +134,12 @@ class Book:
             return False
         if self.plan.made_at < self.learning.until <= now:
             return True
-        return bool(self._urgent) or self._room(now) < -1e-9 * self.policy.spec.fill_rate.max
+        return bool(self._urgent) or self.issuer.room(now) < -NEGLIGIBLE * self.policy.spec.fill_rate.max
 
     def _replan(self, now: float) -> None:
         self.ledger.refresh(now)
         self._forget_the_gone(now)
-        self.plan = plan.plan(self.policy, self._standing(now), self.load, now)
+        self.issuer.plan = plan.plan(self.policy, self._standing(now), self.load, now)
         for uid, member in self.members.items():
             member.planned = self.plan.rates.get(uid)
             member.planned_for = member.demand.request if member.demand else member.planned or 0.0
@@ -158,8 +162,7 @@ class Book:
         ]
         for uid in gone:
             del self.members[uid]
-            self.ledger.release(uid)
-            self._waiting.pop(uid, None)
+            self.issuer.forget(uid)
 
     def _holds_nothing(self, pod_uid: str) -> bool:
         account = self.ledger.accounts.get(pod_uid)
@@ -242,86 +245,3 @@ class Book:
         spec = self.policy.spec
         terms = shaping.shape(spec.fill_rate, max(self._requested, 0.0), spec.weights.prediction.initial, self.load)
         return plan.available_rate(terms, self.plan.reserved, spec.fill_rate.max)
-
-    @property
-    def waiting(self) -> int:
-        """Clients whose grant is below their plan until others have given way."""
-        return len(self._waiting)
-
-    # Grants
-
-    def _grant(self, member: Member, now: float) -> Assignment:
-        """What is planned for the member, as far as it fits; the rest is waited for."""
-        uid, planned = member.client.pod_uid, member.planned or 0.0
-        own, others = self.ledger.granted_to(uid, now), self._held_by_others(uid, now)
-        burst = self._burst(planned)
-        amounts = grants.fitting(planned, burst, self.policy.spec, own, others, len(self.members))
-        request = member.demand.request if member.demand else None
-        reason = explain.rate_sentence(amounts.rate, planned, request, self.plan)
-        member.assignment = grants.assignment(self.policy, member, amounts, member.next_sequence(), reason)
-        self.ledger.issue(uid, grants.envelope(member.assignment, member.received_at, self.policy.spec), now)
-        if self._wants_more(member):
-            self._waiting[uid] = None
-        else:
-            self._waiting.pop(uid, None)
-        return member.assignment
-
-    def _held_by_others(self, pod_uid: str, now: float) -> Held:
-        """What has not spoken may hold its whole rate as a safe rate, too."""
-        others, unknown = self.ledger.others(pod_uid), self.learning.unknown_at(now)
-        burst = unknown * self.policy.spec.burst.seconds
-        return Held(others.rate + unknown, others.safe_rate + unknown, others.burst + burst)
-
-    def _burst(self, rate: float) -> float:
-        """The client's part of the whole depth, in proportion to its rate."""
-        spec = self.policy.spec
-        depth = spec.fill_rate.max * spec.burst.seconds
-        whole = self.plan.available + self.plan.reserved
-        return min(depth * rate / whole, depth) if whole > 0 else 0.0
-
-    def _wants_more(self, member: Member) -> bool:
-        return member.rate < (member.planned or 0.0) * (1 - 1e-6)
-
-    def _within_reach(self, now: float) -> list[Member]:
-        return [member for member in self.members.values() if member.can_be_pushed_to(now)]
-
-    def _push(self, members: Iterable[Member], now: float) -> Deliveries:
-        return [(member.client.pod_uid, self._grant(member, now)) for member in members]
-
-    def _make_room(self, raises: list[Member], now: float) -> Deliveries:
-        """Push reductions, largest first, as far as the raises need; others learn with their next report."""
-        need = fsum((member.planned or 0.0) - member.rate for member in raises) - self._room(now)
-        if need <= 0:
-            return []
-        slack = [(m.rate - (m.planned or 0.0), m.client.pod_uid) for m in self._within_reach(now)]
-        pushes: Deliveries = []
-        for spare, uid in sorted(slack, reverse=True):
-            if need <= 0 or spare <= 0:
-                break
-            pushes += self._push([self.members[uid]], now)
-            need -= spare
-        return pushes
-
-    def _pump(self, now: float) -> Deliveries:
-        """Give free room to those who wait, in the order in which they came."""
-        pushes: Deliveries = []
-        for uid in self._first_waiting():
-            member, room = self.members[uid], self._room(now)
-            wanted = (member.planned or 0.0) - member.rate
-            if wanted <= 0 or not member.can_be_pushed_to(now):
-                del self._waiting[uid]
-                continue
-            if room <= 0 or room < min(wanted, SMALLEST_RAISE * (member.planned or 0.0)):
-                break
-            pushes += self._push([member], now)
-            if uid in self._waiting:
-                break
-        return pushes
-
-    def _first_waiting(self) -> Iterator[str]:
-        """The one that has waited longest, again and again while it is taken out each time."""
-        while self._waiting:
-            yield next(iter(self._waiting))
-
-    def _room(self, now: float) -> float:
-        return self.policy.spec.fill_rate.max - self.learning.unknown_at(now) - self.ledger.held.rate

@@ -5,9 +5,10 @@ nothing on a stream before that stream's Hello has come: a grant that answers 0 
 """
 
 from forefill_operator import status
-from forefill_operator.book import Book, Deliveries
+from forefill_operator.book import Book
 from forefill_operator.client import Client
 from forefill_operator.figures import Figures, figures_of
+from forefill_operator.issuer import Deliveries
 from forefill_operator.learning import Learning
 from forefill_operator.ledger import CLOCK_MARGIN
 from forefill_operator.policy import InvalidPolicy, TokenPolicy

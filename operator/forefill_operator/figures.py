@@ -46,5 +46,5 @@ def figures_of(book: Book, now: float) -> Figures:
         available=book.plan.available,
         predicted_total=terms.predicted_total,
         weight_prediction=terms.weight_prediction,
-        waiting=book.waiting,
+        waiting=len(book.issuer.waiting),
     )

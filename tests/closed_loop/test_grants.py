@@ -9,7 +9,7 @@ from math import fsum
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from forefill_operator.client import Client
@@ -433,6 +433,8 @@ def test_liars_cost_the_honest_no_more_than_max_min_gives_a_client_of_bounded_de
     assert all(pod.rate(fleet.now) > 60.0 for pod in honest)
 
 
+# The example leaves a room of 4e-15 tokens/s to a client that is planned exactly that and can't be given it.
+@example(seed=296, delay=0.2, loss=0.1, skew=0.0, fallback="Deny")
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 2**32),

@@ -245,18 +245,3 @@ def test_absurd_words_of_a_client_are_bounded_and_stop_nothing(controller: Contr
             controller.ack(uid, Ack(KEY, message.grant_sequence, 1), now)
     assert assignment(controller.report(TWO, report(2, 60.0), 11.0)).fill_rate >= 60.0
     assert controller.figures(11.0)[KEY].over_grant == 0.0
-
-
-def test_rates_too_small_to_matter_do_not_keep_anybody_waiting(controller: Controller) -> None:
-    controller.hello(ONE, hello(), 0.0)
-    big = assignment(controller.report(ONE, report(1, 400.0), 1.0))
-    tiny = [Client("ai", "default", f"tiny-{n}", f"tiny-{n}") for n in range(20)]
-    for client in tiny:
-        controller.hello(client, hello(), 2.0)
-        controller.report(client, report(1, 1e-13), 2.1)
-    for now in (3.0, 4.5, 6.0, 13.0):
-        for uid, message in controller.tick(now):
-            assert isinstance(message, Assignment)
-            controller.ack(uid, Ack(KEY, message.grant_sequence, 1), now)
-    assert big.fill_rate == 400.0
-    assert controller.figures(13.0)[KEY].over_grant == pytest.approx(0.0, abs=1e-9)
