@@ -84,9 +84,7 @@ def _read_authority(secret: Object, name: str) -> Pair:
         certificates.read(pair)
     except certificates.BadPair as bad:
         # Another authority would cut off every sidecar that trusts this one, so nobody makes it unasked.
-        raise BrokenSecret(
-            f"Secret {name}: tls.crt and tls.key: {bad}; empty its data to have a new authority"
-        ) from None
+        raise BrokenSecret(f"Secret {name} holds no authority: {bad}; empty its data to have a new one made") from None
     return pair
 
 

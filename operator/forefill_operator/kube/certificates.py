@@ -82,8 +82,8 @@ def read(pair: Pair) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     try:
         certificate = x509.load_pem_x509_certificate(pair.certificate)
         key = serialization.load_pem_private_key(pair.key, password=None)
-    except (ValueError, TypeError) as error:
-        raise BadPair(f"not PEM of a certificate and its key: {error}") from None
+    except (ValueError, TypeError):
+        raise BadPair("tls.crt and tls.key are not PEM of a certificate and its key") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or certificate.public_key() != key.public_key():
         raise BadPair("the private key is not the certificate's")
     return certificate, key

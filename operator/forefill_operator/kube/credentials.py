@@ -14,7 +14,7 @@ from forefill_operator.kube import tls
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
-class BadCredentials(ValueError):
+class BadCredentials(Exception):
     """The sentence names what is missing or can't be used."""
 
 
@@ -67,7 +67,7 @@ def from_kubeconfig(path: Path) -> Credentials:
             token=user.get("token", ""),
             token_file=path.parent / user["tokenFile"] if user.get("tokenFile") else None,
         )
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ssl.SSLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise BadCredentials(f"{path}: can't be used: {' '.join(str(error).split())}") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise BadCredentials(f"{path}: is not a kubeconfig: {error}") from None
@@ -89,7 +89,7 @@ def _context(cluster: Mapping[str, Any], user: Mapping[str, Any], path: Path) ->
     authority = _content(cluster, "certificate-authority", path)
     context = ssl.create_default_context(cadata=authority.decode("ascii") if authority else None)
     certificate, key = (_content(user, name, path) for name in ("client-certificate", "client-key"))
-    if certificate and key:
+    if certificate or key:
         tls.load_pair(context, certificate, key)
     return context
 
@@ -97,5 +97,5 @@ def _context(cluster: Mapping[str, Any], user: Mapping[str, Any], path: Path) ->
 def _content(holder: Mapping[str, Any], name: str, path: Path) -> bytes:
     """PEM given as base64 under NAME-data or in the file NAME, which is relative to the kubeconfig."""
     if holder.get(f"{name}-data"):
-        return base64.b64decode(holder[f"{name}-data"])
+        return base64.b64decode(holder[f"{name}-data"], validate=True)
     return (path.parent / holder[name]).read_bytes() if holder.get(name) else b""

@@ -110,6 +110,7 @@ class ApiServer:
     queries: list[dict[str, str]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     events: "asyncio.Queue[Object | None]" = field(default_factory=asyncio.Queue)
+    patched: Callable[[str, Any], None] = lambda path, body: None
     url: str = ""
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
@@ -121,6 +122,8 @@ class ApiServer:
         if "watch" in request.query:
             return await self._watch(request)
         status, answer = self.answers.get(call, (404, {"reason": "NotFound", "message": f"no {request.path}"}))
+        if request.method == "PATCH" and status == 200:
+            self.patched(request.path, json.loads(body))
         if isinstance(answer, bytes):
             return web.Response(status=status, body=answer)
         return web.json_response(answer, status=status)
@@ -160,7 +163,9 @@ def eventually() -> Callable[[Callable[[], bool]], Awaitable[None]]:
     """Wait until a condition holds, which the loop brings about by itself."""
 
     async def wait(condition: Callable[[], bool]) -> None:
-        while not condition():
+        while True:
+            if condition():
+                return
             await asyncio.sleep(0.005)
 
     return wait

@@ -1,4 +1,5 @@
 import copy
+import datetime
 import json
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from forefill_operator.kube import admission, listeners
+from forefill_operator.kube import admission, certificates, listeners
 from forefill_operator.kube.admission import Injection, Untouched
 from forefill_operator.kube.listeners import Candidate
 from forefill_operator.kube.sidecar import Surface
@@ -253,7 +254,8 @@ def test_the_policy_must_admit_the_pod(
 def test_settings_that_no_environment_holds_are_refused(
     pod: MakePod, candidate: MakeCandidate, surface: Surface
 ) -> None:
-    bundle = "-----BEGIN CERTIFICATE-----\n" + "A" * 60_000 + "\n-----END CERTIFICATE-----\n"
+    certificate = certificates.make_authority("ca", datetime.datetime.now(datetime.UTC)).certificate.decode()
+    bundle = certificate * (50_000 // len(certificate))
     names = ["one", "two", "three"]
     policies = [
         candidate(f"shop/{name}", upstream={"url": "https://llm", "caBundle": bundle}, inject={"env": []})
