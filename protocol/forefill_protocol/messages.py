@@ -149,11 +149,33 @@ class QueueSettings(Struct, frozen=True, omit_defaults=True):
     max_requests: Count
 
 
+class CostRoute(Struct, frozen=True, omit_defaults=True):
+    """Requests of this method (any when empty) to this path cost `cost`.
+
+    In `path`, a segment in braces stands for any one segment, and `/**` at the end for whatever follows.
+    """
+
+    path: Annotated[str, Meta(pattern="^/", max_length=256)]
+    cost: Amount
+    method: Annotated[str, Meta(max_length=32)] = ""
+
+
 class CostSettings(Struct, frozen=True, omit_defaults=True):
-    """Tokens a request costs: the number in the header so named when it is there, else `default`."""
+    """Tokens a request costs: the number in the header so named, else its first matching route's, else `default`.
+
+    `per_kilobyte` is added for each 1,000 bytes of its body. With `response_pointer` (RFC 6901) the number found there in
+    the JSON of the response, or in the last event of a stream that has it, is the cost; until then what the route's
+    requests cost lately is reserved, and `reserve` while that is unknown. Settling leaves at most `max_debt` tokens of
+    debt, one burst when it is not set.
+    """
 
     default: Amount
     header: ShortText = ""
+    routes: Annotated[list[CostRoute], Meta(max_length=64)] = []
+    per_kilobyte: Amount = 0.0
+    response_pointer: Annotated[str, Meta(pattern="^(/.*)?$", max_length=256)] = ""
+    reserve: Amount | None = None
+    max_debt: Amount | None = None
 
 
 class PolicySettings(Struct, frozen=True, omit_defaults=True):
