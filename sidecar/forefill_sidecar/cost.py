@@ -1,30 +1,112 @@
-"""How many tokens a request costs. Pure."""
+"""How many tokens a request costs. Pure but for the estimates, which learn from what responses say."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from forefill_protocol.messages import CostSettings
+from forefill_protocol.messages import CostRoute, CostSettings
 
-MAX_COST: Final = 1e12
+NO_ROUTE: Final = -1
+# An estimate follows the last twenty or so responses; before that it is their mean.
+_FORGETTING: Final = 0.05
 _NUMBER: Final = re.compile(rb"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What to reserve for a request. `route` is the index of the route it was found under, or NO_ROUTE."""
+
+    tokens: float
+    route: int
+
+
+@dataclass(slots=True)
+class Estimate:
+    """Mean cost of a route's requests, newer ones counting more."""
+
+    mean: float = 0.0
+    count: int = 0
+
+    def learn(self, actual: float) -> None:
+        self.count += 1
+        self.mean += (actual - self.mean) * max(_FORGETTING, 1.0 / self.count)
+
+
+@dataclass(frozen=True, slots=True)
 class CostRule:
-    """The cost settings of a policy, made ready for each request. `header` is lower case, empty for none."""
+    """The cost settings of a policy, made ready for each request. Names of headers are lower case, empty for none."""
 
     default: float
-    header: bytes
+    header: bytes = b""
+    routes: tuple[tuple[bytes, re.Pattern[bytes], float], ...] = ()
+    per_kilobyte: float = 0.0
+    pointer: tuple[str, ...] = ()
+    reserve: float | None = None
+    max_debt: float | None = None
+    estimates: dict[int, Estimate] = field(default_factory=dict)
 
-    def reserve(self, fields: dict[bytes, bytes]) -> float:
+    def price(self, method: bytes, target: bytes, fields: dict[bytes, bytes], content_length: int) -> Price:
         """Tokens to reserve; `fields` maps lower-case names to lines as sent. What is no number counts as not there."""
+        route, base = self._route(method, target) if self.routes else (NO_ROUTE, self.default)
+        if self.header and (declared := self._declared(fields)) is not None:
+            base = declared
+        elif self.pointer:
+            base = self._expected(route, base)
+        return Price(base + self.of_bytes(content_length), route)
+
+    def of_bytes(self, count: int) -> float:
+        """What a body of that size costs on top."""
+        return self.per_kilobyte * count / 1000.0
+
+    def learn(self, route: int, actual: float) -> None:
+        """A request of that route turned out to cost `actual`."""
+        self.estimates.setdefault(route, Estimate()).learn(actual)
+
+    def debt_allowed(self, burst: float) -> float:
+        return burst if self.max_debt is None else self.max_debt
+
+    def _expected(self, route: int, base: float) -> float:
+        estimate = self.estimates.get(route)
+        if estimate is not None:
+            return estimate.mean
+        return base if self.reserve is None else self.reserve
+
+    def _declared(self, fields: dict[bytes, bytes]) -> float | None:
         line = fields.get(self.header)
         if line is None:
-            return self.default
+            return None
         value = line[len(self.header) + 1 :].strip(b" \t")
-        return float(value) if _NUMBER.fullmatch(value) else self.default
+        return float(value) if _NUMBER.fullmatch(value) else None
+
+    def _route(self, method: bytes, target: bytes) -> tuple[int, float]:
+        path = target.partition(b"?")[0]
+        for index, (wanted, pattern, cost) in enumerate(self.routes):
+            if wanted in (b"", method) and pattern.fullmatch(path):
+                return index, cost
+        return NO_ROUTE, self.default
 
 
 def rule(settings: CostSettings) -> CostRule:
-    return CostRule(default=settings.default, header=settings.header.lower().encode())
+    return CostRule(
+        default=settings.default,
+        header=settings.header.lower().encode(),
+        routes=tuple((each.method.encode(), _pattern(each), each.cost) for each in settings.routes),
+        per_kilobyte=settings.per_kilobyte,
+        pointer=_segments(settings.response_pointer),
+        reserve=settings.reserve,
+        max_debt=settings.max_debt,
+    )
+
+
+def _pattern(route: CostRoute) -> re.Pattern[bytes]:
+    path, has_rest = route.path.removesuffix("/**"), route.path.endswith("/**")
+    segments = [
+        "[^/]+" if segment.startswith("{") and segment.endswith("}") else re.escape(segment)
+        for segment in path.split("/")
+    ]
+    return re.compile(("/".join(segments) + ("(?:/.*)?" if has_rest else "")).encode(), re.DOTALL)
+
+
+def _segments(pointer: str) -> tuple[str, ...]:
+    """RFC 6901: `~1` stands for a slash inside a name, `~0` for a tilde."""
+    return tuple(segment.replace("~1", "/").replace("~0", "~") for segment in pointer.split("/")[1:])

@@ -33,6 +33,9 @@ class Totals:
     admitted_requests: int = 0
     refused_requests: int = 0
     retried_requests: int = 0
+    settled_up: float = 0.0
+    settled_down: float = 0.0
+    returned: float = 0.0
     errors: int = 0
 
 
@@ -86,10 +89,15 @@ class Meter:
         """An admitted request turned out dearer than reserved by `difference` tokens (cheaper: negative)."""
         self._offered_correction += difference
         self._admitted_correction += difference
+        if difference < 0.0:
+            self.totals.settled_down -= difference
+        else:
+            self.totals.settled_up += difference
 
     def returned(self, cost: float) -> None:
         """An admitted request never reached the upstream; its tokens went back into the bucket."""
         self._admitted_correction -= cost
+        self.totals.returned += cost
 
     def close(self, now: float) -> Window:
         """End the window at `now` and begin the next one."""

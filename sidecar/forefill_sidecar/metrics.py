@@ -83,6 +83,9 @@ _COUNTERS: Sequence[tuple[str, str, _Read]] = (
     ),
     ("admitted_tokens", "Tokens reserved for admitted requests.", lambda each: each.meter.totals.admitted),
     ("refused_tokens", "Tokens of refused requests.", lambda each: each.meter.totals.refused),
+    ("settled_up_tokens", "Tokens taken beyond the reserve.", lambda each: each.meter.totals.settled_up),
+    ("settled_down_tokens", "Tokens of the reserve not used.", lambda each: each.meter.totals.settled_down),
+    ("returned_tokens", "Tokens of requests that never reached the upstream.", lambda each: each.meter.totals.returned),
     (
         "unenforced_tokens",
         "Tokens that passed only because nothing is enforced.",

@@ -4,7 +4,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from forefill_sidecar.line import Refusal, Verdict, Waiter
-from forefill_sidecar.proxy import rewrite, wishes
+from forefill_sidecar.proxy import rewrite
+from forefill_sidecar.proxy.charge import Charge
 from forefill_sidecar.proxy.framing import ChunkedFraming, CloseFraming, Framing, LengthFraming
 from forefill_sidecar.proxy.head import RequestHead, ResponseHead
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 # RFC 9110 §9.2.2. Only these may be sent a second time when a kept connection turns out to be closed.
 IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"))
-NO_FIELDS: Final[dict[bytes, bytes]] = {}
 
 
 class Exchange:
@@ -24,14 +24,13 @@ class Exchange:
     __slots__ = (
         "_body",
         "_body_bytes",
+        "_charge",
         "_client",
-        "_cost",
         "_ended_sides",
         "_is_over",
         "_listener",
         "_replay",
         "_sent_at",
-        "_taken",
         "_upstream",
         "_waiter",
         "head",
@@ -40,6 +39,7 @@ class Exchange:
         "is_request_done",
         "is_response_begun",
         "is_tunnel",
+        "is_watched",
     )
 
     def __init__(self, client: "ClientConnection", listener: "Listener", head: RequestHead) -> None:
@@ -49,10 +49,10 @@ class Exchange:
         self.is_last = not head.keeps_alive
         self.is_tunnel = False
         self.is_dechunked = False
+        self.is_watched = False
         self._client = client
         self._listener = listener
-        self._cost = 0.0
-        self._taken = 0.0
+        self._charge = Charge(listener, head)
         self._waiter: Waiter | None = None
         self._upstream: UpstreamConnection | None = None
         self._body: list[bytes] = []
@@ -64,11 +64,7 @@ class Exchange:
 
     def start(self) -> None:
         """Ask the gate; what there is of the body was handed to `send_body` before."""
-        head, listener = self.head, self._listener
-        fields = dict(head.fields) if head.asks or listener.cost.header else NO_FIELDS
-        self._cost = listener.cost.reserve(fields)
-        wished = wishes.read(fields) if head.asks else wishes.NONE
-        answer = listener.gate.ask(self._cost, self._decided, *wished)
+        answer = self._charge.ask(self._decided)
         if isinstance(answer, Waiter):
             self._waiter = answer
         else:
@@ -89,6 +85,8 @@ class Exchange:
         """The request's body is complete."""
         self.is_request_done = True
         self._listener.meter.sized(payload_bytes)
+        if self.head.is_chunked:
+            self._charge.add_body(payload_bytes)
 
     def client_gone(self) -> None:
         """The client closed. What was not sent yet costs nothing; what was is broken off."""
@@ -103,7 +101,7 @@ class Exchange:
             else:
                 self._upstream.abort()
         else:
-            self._listener.gate.give_back(self._cost, self._taken)
+            self._charge.give_back()
 
     def _decided(self, verdict: Verdict) -> None:
         self._waiter = None
@@ -111,7 +109,7 @@ class Exchange:
             self._is_over = True
             self._client.refuse(verdict)
             return
-        self._taken = verdict
+        self._charge.admit(verdict)
         upstream = self._listener.pool.take(self.head.method in IDEMPOTENT)
         if upstream is None:
             self._listener.pool.open(self)
@@ -145,7 +143,7 @@ class Exchange:
         if self._is_over:
             return
         self._is_over = True
-        self._listener.gate.give_back(self._cost, self._taken)
+        self._charge.give_back()
         self._fail(status, sentence)
 
     def upstream_lost(self, sentence: str) -> None:
@@ -181,9 +179,10 @@ class Exchange:
         """How the response's body ends (RFC 9112 §6.3)."""
         if self.head.method == b"HEAD" or head.status in (204, 304):
             return LengthFraming(0)
+        self.is_watched = self._charge.watches(head)
         if head.is_chunked:
             self.is_dechunked = self.head.minor == 0
-            return ChunkedFraming(keeps_payload=self.is_dechunked)
+            return ChunkedFraming(keeps_payload=self.is_dechunked or self.is_watched)
         if head.content_length is not None:
             return LengthFraming(head.content_length)
         return CloseFraming()
@@ -214,9 +213,14 @@ class Exchange:
         if data and not self._is_over:
             self._client.write(data)
 
+    def read_content(self, content: bytes) -> None:
+        """Content of a response that is watched, without the chunks' lines."""
+        self._charge.read(content)
+
     def response_done(self) -> None:
         """The response is complete; its connection has been taken care of."""
         self._upstream = None
+        self._charge.settle()
         if not self._is_over:
             self._is_over = True
             self._client.finished()

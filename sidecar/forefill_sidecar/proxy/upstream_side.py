@@ -146,12 +146,18 @@ class UpstreamConnection(asyncio.Protocol):
             self._read_head(exchange, self._buffer + data if self._buffer else data)
             return
         taken = framing.feed(data)
-        if exchange.is_dechunked:
-            exchange.response_body(cast(ChunkedFraming, framing).take_payload())
-        else:
-            exchange.response_body(data if taken == len(data) else data[:taken])
+        exchange.response_body(self._passed_on(exchange, framing, data if taken == len(data) else data[:taken]))
         if framing.is_done:
             self._complete(exchange, taken == len(data))
+
+    def _passed_on(self, exchange: "Exchange", framing: Framing, taken: bytes) -> bytes:
+        """What the client gets of a piece of the body; who watches the body's content gets to see it."""
+        if not exchange.is_watched and not exchange.is_dechunked:
+            return taken
+        content = framing.take_payload() if isinstance(framing, ChunkedFraming) else taken
+        if exchange.is_watched:
+            exchange.read_content(content)
+        return content if exchange.is_dechunked else taken
 
     def _read_head(self, exchange: "Exchange", data: bytes) -> None:
         end = find_end(data)
@@ -171,10 +177,7 @@ class UpstreamConnection(asyncio.Protocol):
         framing = exchange.framing_of(head)
         taken = framing.feed(data)
         self._buffer, self._head, self._framing = b"", head, framing
-        if exchange.is_dechunked:
-            exchange.respond(head, framing, cast(ChunkedFraming, framing).take_payload())
-        else:
-            exchange.respond(head, framing, data[:taken])
+        exchange.respond(head, framing, self._passed_on(exchange, framing, data[:taken]))
         if framing.is_done:
             self._complete(exchange, taken == len(data))
 
