@@ -103,7 +103,7 @@ def install(cluster: Cluster) -> None:
     values = []
     for name, image in (("operator", cluster.access.operator_image), ("sidecar", cluster.access.sidecar_image)):
         repository, _, tag = image.rpartition(":")
-        values.append(f"--set=image.{name}.repository={repository},image.{name}.tag={tag}")
+        values.append(f"--set-string=image.{name}.repository={repository},image.{name}.tag={tag}")
     cluster.helm(
         "upgrade",
         "--install",

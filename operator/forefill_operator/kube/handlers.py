@@ -7,7 +7,7 @@ update, delete and restart alike: `on.event` is level-based, keeps nothing on th
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -45,6 +45,8 @@ class PolicyWatch:
                     settings=_settings(),
                     clusterwide=True,
                     standalone=True,
+                    # Left to itself kopf asks for the name of the user, and a container's user has none.
+                    identity=cast(Any, "forefill"),
                     stop_flag=self._stop,
                 )
             )
