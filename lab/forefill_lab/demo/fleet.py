@@ -61,7 +61,7 @@ def manifest(upstream: int) -> dict[str, object]:
         "spec": {
             "mode": "Enforce",
             "upstream": {"url": f"http://127.0.0.1:{upstream}"},
-            "fillRate": {"base": CAPACITY / 4, "min": CAPACITY / 2, "max": CAPACITY},
+            "fillRate": {"base": CAPACITY / 2, "min": CAPACITY / 2, "max": CAPACITY},
             "burst": {"seconds": BURST_SECONDS},
             "report": {"intervalSeconds": 1, "leaseSeconds": 4},
             "queue": {"maxWaitSeconds": QUEUE_SECONDS, "maxRequests": 1000},

@@ -11,10 +11,10 @@ from forefill_lab.demo.fleet import CAPACITY, QUEUE_SECONDS, SERVICE_SECONDS, Fl
 from forefill_lab.demo.load import Load
 from forefill_lab.demo.processes import DemoFailed, Processes
 from forefill_lab.demo.results import Result, result, unanswered
-from forefill_lab.demo.sample import Sample, sample_of
+from forefill_lab.demo.sample import Sample, beginning, sample_of
 
 # Buckets and forecasts settle before anything counts; refused requests are known this long after the last was due.
-WARM_UP_SECONDS, DRAIN_SECONDS = 3.0, QUEUE_SECONDS + 2.0
+WARM_UP_SECONDS, DRAIN_SECONDS = 4.0, QUEUE_SECONDS + 2.0
 SAMPLE_SECONDS = 0.5
 # Over-grant is read as often as the operator can change its mind.
 OPERATOR_SECONDS = 0.1
@@ -89,17 +89,18 @@ def _summed_up(loads: Sequence[Load], seconds: float, over_grant: float) -> Resu
 async def _watch(parts: Fleet, loads: Sequence[Load], processes: Processes, zero: float, show: Show) -> None:
     loop = asyncio.get_running_loop()
     samples: list[Sample] = []
-    at = zero - WARM_UP_SECONDS + SAMPLE_SECONDS
+    before = beginning(-WARM_UP_SECONDS, [load.name for load in loads])
     while True:
+        at = zero + before.at + SAMPLE_SECONDS
         await asyncio.sleep(max(0.0, at - loop.time()))
         processes.check()
         try:
             figures = await asyncio.gather(*(scrape.metrics(parts.admins[load.name]) for load in loads))
         except OSError as error:
             raise DemoFailed(f"a sidecar's metrics can't be read: {error}") from None
-        samples.append(sample_of(at - zero, loads, figures, samples[-1] if samples else None))
+        before = sample_of(before.at + SAMPLE_SECONDS, loads, figures, before)
+        samples.append(before)
         show(samples)
-        at += SAMPLE_SECONDS
 
 
 async def _read_over_grant(port: int, over_grants: list[float]) -> None:

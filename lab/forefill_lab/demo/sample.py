@@ -34,17 +34,18 @@ class Sample:
         return sum(reading.served_rate for reading in self.readings)
 
 
-def sample_of(
-    at: float, loads: Sequence[Load], figures: Sequence[Mapping[str, float]], before: Sample | None
-) -> Sample:
+def beginning(at: float, names: Sequence[str]) -> Sample:
+    """The moment before the first request."""
+    return Sample(at, [Reading(name, 0, 0, 0, 0, 0.0, None, 0.0, 0.0) for name in names])
+
+
+def sample_of(at: float, loads: Sequence[Load], figures: Sequence[Mapping[str, float]], before: Sample) -> Sample:
     """`figures` are the sidecars' metrics, in the order of the loads. Rates are over the time since `before`."""
-    earlier: Sequence[Reading | None] = before.readings if before else [None] * len(loads)
-    seconds = at - before.at if before else 0.0
-    rows = zip(loads, figures, earlier, strict=True)
-    return Sample(at, [_reading(load, values, reading, seconds) for load, values, reading in rows])
+    rows = zip(loads, figures, before.readings, strict=True)
+    return Sample(at, [_reading(load, values, reading, at - before.at) for load, values, reading in rows])
 
 
-def _reading(load: Load, values: Mapping[str, float], before: Reading | None, seconds: float) -> Reading:
+def _reading(load: Load, values: Mapping[str, float], before: Reading, seconds: float) -> Reading:
     served, rejected = load.statuses[SERVED], load.statuses[REJECTED]
     return Reading(
         name=load.name,
@@ -54,6 +55,6 @@ def _reading(load: Load, values: Mapping[str, float], before: Reading | None, se
         waiting=int(values.get("forefill_sidecar_waiting_requests", 0.0)),
         fill_rate=values.get("forefill_sidecar_fill_rate", 0.0),
         forecast=values.get("forefill_sidecar_forecast_tokens_per_second"),
-        offered_rate=(load.sent - before.offered) / seconds if before else 0.0,
-        served_rate=(served - before.served) / seconds if before else 0.0,
+        offered_rate=(load.sent - before.offered) / seconds,
+        served_rate=(served - before.served) / seconds,
     )

@@ -26,17 +26,19 @@ class Screen:
 
     @contextmanager
     def phase(self, title: str, seconds: float) -> Iterator[Show]:
-        """What it yields shows the samples of a phase so far."""
-        latest: list[Sample] = []
+        """What it yields shows the samples of a phase so far; what stays is the last measured moment."""
+        measured: list[Sample] = []
         with self._live(title, seconds) if self._console.is_terminal else self._lines(title) as show:
 
             def keep(samples: Sequence[Sample]) -> None:
-                latest[:] = samples
+                measured[:] = [sample for sample in samples if sample.at <= seconds]
                 show(samples)
 
             yield keep
-        if latest:
-            self._kept.append(lambda width: table.panel(title, latest, seconds, width))
+            if measured:
+                show(measured)
+        if measured:
+            self._kept.append(lambda width: table.panel(title, measured, seconds, width))
 
     @contextmanager
     def _live(self, title: str, seconds: float) -> Iterator[Show]:

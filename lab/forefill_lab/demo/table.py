@@ -12,7 +12,7 @@ from forefill_lab.demo.results import ON_TIME_SECONDS, Result
 from forefill_lab.demo.sample import Reading, Sample
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
-# Demand and fill rate are drawn on one scale, up to this part of the capacity.
+# Demand and fill rate are drawn on one scale, which ends at this part of the capacity.
 TOP = 0.7 * CAPACITY
 COLOURS = {"chat": "cyan", "shop": "magenta", "jobs": "yellow"}
 FINE, SHORT, FILL, QUIET = "green", "bold red", "blue", "dim"
@@ -20,22 +20,32 @@ FINE, SHORT, FILL, QUIET = "green", "bold red", "blue", "dim"
 
 def panel(title: str, samples: Sequence[Sample], seconds: float, width: int) -> RenderableType:
     """The phase at its newest sample, with as much of its past as `width` columns hold."""
-    cells = max(10, min(64, width - 62))
+    cells = max(10, min(64, width - 68))
     shown, newest = samples[-cells:], samples[-1]
     table = Table(box=None, expand=False, padding=(0, 1), header_style=QUIET)
-    table.add_column("client")
-    table.add_column("demand over fill rate", width=cells, no_wrap=True)
+    table.add_column("client", no_wrap=True)
+    table.add_column("demand, fill rate", width=cells, no_wrap=True)
     for name in ("offered", "fill rate", "forecast", "served", "waiting", "429s"):
         table.add_column(name, justify="right", no_wrap=True)
     for index, reading in enumerate(newest.readings):
-        _add_client(
-            table, reading, [sample.readings[index] for sample in shown], is_last=reading is newest.readings[-1]
-        )
-    body = Group(table, Text(), used_bar(newest.served_rate, cells))
-    return Panel(body, title=Text(title, "bold"), title_align="left", subtitle=_clock(newest.at, seconds), width=width)
+        _add_client(table, reading, [sample.readings[index] for sample in shown])
+    _add_total(table, newest, cells)
+    legend = Text.assemble(
+        ("█", FINE),
+        " demand  ",
+        ("█", SHORT),
+        " demand that waits  ",
+        ("█", FILL),
+        " fill rate of the sidecar",
+        style=QUIET,
+    )
+    clock = _clock(newest.at, seconds)
+    return Panel(
+        Group(table, Text(), legend), title=Text(title, "bold"), title_align="left", subtitle=clock, width=width
+    )
 
 
-def _add_client(table: Table, reading: Reading, past: Sequence[Reading], is_last: bool) -> None:
+def _add_client(table: Table, reading: Reading, past: Sequence[Reading]) -> None:
     numbers: list[str | Text] = [
         rate(reading.offered_rate),
         rate(reading.fill_rate),
@@ -46,8 +56,23 @@ def _add_client(table: Table, reading: Reading, past: Sequence[Reading], is_last
     ]
     table.add_row(Text(reading.name, COLOURS.get(reading.name, "")), demand_line(past), *numbers)
     table.add_row("", Text(blocks([each.fill_rate for each in past]), FILL))
-    if not is_last:
-        table.add_row()
+    table.add_row()
+
+
+def _add_total(table: Table, newest: Sample, cells: int) -> None:
+    readings = newest.readings
+    forecasts = [reading.forecast for reading in readings if reading.forecast is not None]
+    table.add_row(
+        "in use",
+        used_bar(newest.served_rate, cells),
+        rate(sum(reading.offered_rate for reading in readings)),
+        rate(sum(reading.fill_rate for reading in readings)),
+        rate(sum(forecasts)) if forecasts else "-",
+        rate(newest.served_rate),
+        str(sum(reading.waiting for reading in readings)),
+        str(sum(reading.rejected for reading in readings)),
+        style="bold",
+    )
 
 
 def demand_line(past: Sequence[Reading]) -> Text:
@@ -69,18 +94,18 @@ def blocks(rates: Sequence[float]) -> str:
 
 
 def used_bar(served_rate: float, width: int) -> Text:
-    """The part of the upstream's capacity that is in use."""
-    part = min(served_rate / CAPACITY, 1.0)
-    filled = round(part * width)
-    bar = Text(" capacity  ", QUIET)
-    bar.append("━" * filled, FINE).append("━" * (width - filled), "grey30")
-    return bar.append(f"  {served_rate:3.0f} of {CAPACITY:.0f}/s", "bold")
+    """The part of the upstream's capacity that is in use, and that part in per cent."""
+    part = served_rate / CAPACITY
+    percent = f" {part:4.0%}"
+    room = width - len(percent)
+    filled = min(round(part * room), room)
+    return Text.assemble(("━" * filled, FINE), ("━" * (room - filled), "grey30"), percent)
 
 
 def _clock(at: float, seconds: float) -> Text:
     if at < 0.0:
         return Text(f"warming up, {-at:.0f} s", QUIET)
-    return Text(f"{min(at, seconds):.0f} of {seconds:g} s" if at < seconds else "waiting for the last answers", QUIET)
+    return Text(f"{at:.0f} of {seconds:g} s" if at <= seconds else "waiting for the last answers", QUIET)
 
 
 def rate(value: float) -> str:

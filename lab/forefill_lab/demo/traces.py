@@ -37,8 +37,8 @@ class Row:
 
 CLIENTS = (
     Trace("chat", "questions to a language model", step_seconds=1.0, speed=10.0, first=0, scale=10.0),
-    Trace("shop", "web requests, one surge", step_seconds=8.0, speed=80.0, first=112, scale=0.33),
-    Trace("jobs", "scheduled jobs, on and off", step_seconds=600.0, speed=1800.0, first=48, scale=3.5),
+    Trace("shop", "web requests, one surge", step_seconds=8.0, speed=80.0, first=108, scale=0.3),
+    Trace("jobs", "scheduled jobs, on and off", step_seconds=600.0, speed=1800.0, first=56, scale=3.2),
 )
 
 
