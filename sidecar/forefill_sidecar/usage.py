@@ -36,7 +36,7 @@ class UsageReader:
         self._is_stream = is_stream
         # 47 lets zlib tell gzip from deflate itself.
         self._inflate = zlib.decompressobj(47) if is_compressed else None
-        self._kept = b""
+        self._kept = bytearray()
         self._is_given_up = False
         self._found: float | None = None
 
@@ -54,20 +54,20 @@ class UsageReader:
                 self._give_up()
                 return
         self._kept += content
-        if self._is_stream:
+        if self._is_stream and b"\n" in content:
             *lines, self._kept = self._kept.split(b"\n")
             for line in lines:
-                self._read_line(line)
+                self._read_line(bytes(line))
         if len(self._kept) > MAX_DOCUMENT_BYTES:
             self._give_up()
 
     def total(self) -> float | None:
         """What was found once the response is complete."""
         if self._is_stream:
-            self._read_line(self._kept)
+            self._read_line(bytes(self._kept))
         elif not self._is_given_up:
-            self._found = find_number(self._kept, self._pointer)
-        self._kept = b""
+            self._found = find_number(bytes(self._kept), self._pointer)
+        self._kept.clear()
         return self._found
 
     def _read_line(self, line: bytes) -> None:
@@ -77,7 +77,7 @@ class UsageReader:
             self._found = self._found if found is None else found
 
     def _give_up(self) -> None:
-        self._is_given_up, self._kept = True, b""
+        self._is_given_up, self._kept = True, bytearray()
 
 
 def reader_for(pointer: tuple[str, ...], content_type: bytes, content_encoding: bytes) -> UsageReader | None:

@@ -13,13 +13,10 @@ ROUTES = [
 
 
 def price(
-    settings: CostSettings, method: bytes = b"GET", target: bytes = b"/", size: int = 0, **fields: bytes
+    settings: CostSettings, method: bytes = b"GET", target: bytes = b"/", size: int = 0, tokens: bytes | None = None
 ) -> Price:
-    lines = {
-        name.replace("_", "-").encode(): name.replace("_", "-").encode() + b": " + value
-        for name, value in fields.items()
-    }
-    return cost.rule(settings).price(method, target, lines, size)
+    fields = {} if tokens is None else {b"x-tokens": b"X-Tokens: " + tokens}
+    return cost.rule(settings).price(method, target, fields, size)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +59,7 @@ def test_a_dot_in_a_path_is_a_dot() -> None:
     ],
 )
 def test_a_header_counts_when_it_is_a_number(value: bytes, tokens: float) -> None:
-    assert price(CostSettings(default=1.0, header="X-Tokens"), x_tokens=value).tokens == tokens
+    assert price(CostSettings(default=1.0, header="X-Tokens"), tokens=value).tokens == tokens
 
 
 def test_a_body_costs_by_its_size_on_top() -> None:
