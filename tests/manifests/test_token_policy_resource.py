@@ -134,6 +134,17 @@ def test_patterns_are_anchored_since_the_reader_of_files_matches_whole_values() 
     assert [pattern for pattern in patterns if not (pattern.startswith("^") and pattern.endswith("$"))] == []
 
 
+def test_bounds_are_whole_since_the_api_server_cuts_them_for_whole_numbers() -> None:
+    bounds = {
+        f"{path} {bound}": field[bound]
+        for path, field in walk(FIELDS["spec"], "spec")
+        for bound in ("minimum", "maximum")
+        if bound in field
+    }
+    assert bounds
+    assert {name: value for name, value in bounds.items() if value != int(value)} == {}
+
+
 def test_every_rule_between_fields_has_a_case_in_the_table() -> None:
     nodes = [FIELDS["spec"], *(field for _, field in walk(FIELDS["spec"], "spec"))]
     rules = [rule for node in nodes for rule in [*ruled(node), *ruled(node.get("items", {}))]]
