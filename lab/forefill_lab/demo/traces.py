@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+# Gaps that vary less are all the same; the shape of their distribution would be too large for a float.
+SMALLEST_VARIATION = 1e-3
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
@@ -81,7 +84,7 @@ def _row(trace: Trace, rows: Sequence[Row], index: int) -> Row:
 
 def _gap(source: random.Random, variation: float) -> float:
     """A gap of mean 1."""
-    if variation <= 0.0:
+    if variation < SMALLEST_VARIATION:
         return 1.0
     shape = 1.0 / variation**2
     return source.gammavariate(shape, 1.0 / shape)
