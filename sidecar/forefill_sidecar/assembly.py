@@ -1,6 +1,7 @@
 """Builds a sidecar's parts from settings and runs them; what decides the rate is left to the caller."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Sequence
 
@@ -74,5 +75,6 @@ async def _listening(start: Awaitable[None], host: str, port: int) -> None:
     try:
         await start
     except OSError as error:
-        reason = error.strerror or str(error)
+        # uvloop and asyncio word `strerror` differently.
+        reason = os.strerror(error.errno) if error.errno else str(error)
         raise CantListen(f"can't listen on {host}:{port}: {reason.lower()}") from None

@@ -98,7 +98,12 @@ async def upstream_of(handler: Handler) -> AsyncIterator[Upstream]:
         buffer = bytearray()
         upstream.received.append(buffer)
         feed = reader.feed_data
-        reader.feed_data = lambda data: (buffer.extend(data), feed(data))[1]  # type: ignore[method-assign]
+
+        def keep(data: bytes) -> None:
+            buffer.extend(data)
+            feed(data)
+
+        reader.feed_data = keep  # type: ignore[method-assign]
         try:
             await handler(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):

@@ -70,17 +70,20 @@ def test_a_body_costs_by_its_size_on_top() -> None:
 
 def test_what_responses_said_lately_is_reserved() -> None:
     rule = cost.rule(CostSettings(default=1.0, response_pointer="/usage/total_tokens", reserve=200.0, routes=ROUTES))
-    chat = (b"POST", b"/v1/chat/completions", {}, 0)
-    assert rule.price(*chat) == Price(200.0, 0)
+
+    def chat() -> Price:
+        return rule.price(b"POST", b"/v1/chat/completions", {}, 0)
+
+    assert chat() == Price(200.0, 0)
 
     rule.learn(0, 100.0)
     rule.learn(0, 300.0)
 
-    assert rule.price(*chat) == Price(200.0, 0)
+    assert chat() == Price(200.0, 0)
     assert rule.price(b"GET", b"/v1/models/a", {}, 0) == Price(200.0, 1)
     for _ in range(200):
         rule.learn(0, 900.0)
-    assert rule.price(*chat).tokens == pytest.approx(900.0, rel=0.01)
+    assert chat().tokens == pytest.approx(900.0, rel=0.01)
 
 
 def test_without_a_reserve_the_routes_own_cost_stands_in() -> None:

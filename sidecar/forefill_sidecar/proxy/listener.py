@@ -12,7 +12,7 @@ from forefill_sidecar.meter import Meter
 from forefill_sidecar.proxy import address
 from forefill_sidecar.proxy.client_side import ClientConnection
 from forefill_sidecar.proxy.limits import Limits
-from forefill_sidecar.proxy.pool import Pool
+from forefill_sidecar.proxy.pool import Pool, Resolve
 from forefill_sidecar.proxy.tally import Tally
 
 _SWEEP_SECONDS = 1.0
@@ -29,6 +29,7 @@ class Listener:
         meter: Meter,
         host: str = "127.0.0.1",
         limits: Limits | None = None,
+        resolve: Resolve | None = None,
     ) -> None:
         """Raises ValueError with a sentence when the upstream is no URL."""
         self.settings = settings
@@ -41,7 +42,7 @@ class Listener:
         self.tally = Tally()
         self.expectations = Expectations()
         self.address = address.parse(settings.upstream)
-        self.pool = Pool(self.address, settings.upstream_ca_bundle, self.limits, self.tally)
+        self.pool = Pool(self.address, settings.upstream_ca_bundle, self.limits, self.tally, resolve)
         self.cost = cost.rule(settings.settings.cost)
         self.is_draining = False
         self._clients: set[ClientConnection] = set()

@@ -5,6 +5,7 @@ import socket
 import ssl
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from forefill_sidecar.proxy.address import Address
@@ -15,15 +16,21 @@ from forefill_sidecar.proxy.upstream_side import UpstreamConnection
 if TYPE_CHECKING:
     from forefill_sidecar.proxy.exchange import Exchange
 
+# The addresses of a host, best first. Raises OSError when it has none.
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+
 
 class Pool:
     """Opens connections as exchanges need them; there are never more than exchanges and idle ones."""
 
-    def __init__(self, address: Address, ca_bundle: str, limits: Limits, tally: Tally) -> None:
+    def __init__(
+        self, address: Address, ca_bundle: str, limits: Limits, tally: Tally, resolve: Resolve | None = None
+    ) -> None:
         self._address = address
         self._ca_bundle = ca_bundle
         self._limits = limits
         self._tally = tally
+        self._resolve_name = resolve or _system_resolve
         self._context: ssl.SSLContext | None = None
         self._idle: deque[UpstreamConnection] = deque()
         self._open: set[UpstreamConnection] = set()
@@ -151,15 +158,17 @@ class Pool:
             self._resolved_at = time.monotonic()
 
     async def _look_up(self) -> None:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            self._address.host, self._address.port, type=socket.SOCK_STREAM
-        )
-        self._addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        self._addresses = await self._resolve_name(self._address.host, self._address.port)
         self._resolved_at = time.monotonic()
 
     def _has_moved(self, connection: UpstreamConnection) -> bool:
         """Whether DNS names other addresses by now; connections to the old ones end after their exchange."""
         return bool(self._addresses) and connection.peer not in self._addresses
+
+
+async def _system_resolve(host: str, port: int) -> list[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def _reason(error: OSError) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -457,7 +457,7 @@ async def test_a_post_is_not_sent_on_a_connection_that_the_upstream_has_closed(n
             for served in range(3):
                 writer.write(post)
                 assert await reader.readexactly(len(net.OK)) == net.OK
-                await net.until(lambda wanted=served + 1: upstream.closed == wanted)  # type: ignore[misc]
+                await net.until(lambda wanted=served + 1: upstream.closed == wanted)
 
 
 async def test_a_connection_is_not_kept_longer_than_the_upstream_says(net: Any) -> None:
@@ -614,9 +614,10 @@ async def test_an_upstream_that_reads_slowly_slows_the_client_down(net: Any) -> 
     go_on = asyncio.Event()
 
     async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.transport.pause_reading()
+        transport = cast(asyncio.Transport, writer.transport)
+        transport.pause_reading()
         await go_on.wait()
-        writer.transport.resume_reading()
+        transport.resume_reading()
         await net.read_head(reader)
         left = size
         while left:
