@@ -1,9 +1,10 @@
 """A listener over real sockets, and an upstream that does exactly what a test says."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import SupportsIndex
 
 import pytest
 import uvloop
@@ -99,7 +100,7 @@ async def upstream_of(handler: Handler) -> AsyncIterator[Upstream]:
         upstream.received.append(buffer)
         feed = reader.feed_data
 
-        def keep(data: bytes) -> None:
+        def keep(data: Iterable[SupportsIndex]) -> None:
             buffer.extend(data)
             feed(data)
 
