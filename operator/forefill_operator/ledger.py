@@ -38,7 +38,8 @@ class Envelope(Struct, frozen=True, gc=False):
         return self.safe_rate if now < self.lease_until else self.last_rate
 
     def burst_at(self, now: float) -> float:
-        return self.burst if self.rate_at(now) > 0 else 0.0
+        """A full bucket can be emptied at any rate, 0 too."""
+        return self.burst if now < self.lease_until or self.last_rate > 0 else 0.0
 
 
 def joined(one: Envelope, other: Envelope) -> Envelope:

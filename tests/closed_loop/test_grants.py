@@ -295,6 +295,7 @@ class Fleet:
 
     def check(self) -> None:
         assert self.in_use() <= self.bound() * (1 + 1e-9), f"at {self.now}"
+        self._check_safe_rates_and_bursts()
         book = self.controller.books.get(KEY)
         if book is None:
             return
@@ -303,6 +304,18 @@ class Fleet:
         assert fill_rate.min <= plan.terms.adjusted <= fill_rate.max
         assert fsum(plan.rates.values()) == pytest.approx(plan.available if plan.rates else 0.0, rel=1e-9)
         assert plan.available <= min(plan.terms.adjusted, fill_rate.max - plan.reserved) or plan.available == 0.0
+
+    def _check_safe_rates_and_bursts(self) -> None:
+        """Both outlive a lowered maximum where nobody can be told, so the largest one of all bounds them.
+
+        A restarted operator does not learn how deep the buckets are that an earlier one gave out.
+        """
+        held = [(uid, pod.tenure.assignment) for uid, pod in self.pods.items() if self._answers_for(pod)]
+        most = max(maximum for _, maximum in self.maxima)
+        assert fsum(grant.safe_rate for _, grant in held if grant) <= SAFE_SHARE * most * (1 + 1e-9)
+        own = [self.pods[uid] for uid, grant in held if grant and (uid, grant.grant_sequence) in self._issued]
+        bursts = [pod.tenure.allowance(pod.clock(self.now)).burst for pod in own]
+        assert fsum(bursts) <= 3.0 * most * (1 + 1e-9)
 
     def _check_ledger(self) -> None:
         """No pod that runs at a grant of this operator runs faster than it is counted."""
