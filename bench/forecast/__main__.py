@@ -1,6 +1,6 @@
 """Forecasters beside each other, on the series of FOREFILL_DATA.
 
-    FOREFILL_DATA=DIR python -m bench.forecast [--peers] [--pictures DIR] [--longer] [--out FILE.md]
+    FOREFILL_DATA=DIR python -m bench.forecast [--peers] [--pictures DIR] [--longer] [--write FILE.md]
 
 --peers adds statsmodels, statsforecast and river (minutes), each refitted on the last 360 windows at the same places.
 """
@@ -24,6 +24,8 @@ PEER_SERIES = (
     "servegen_8", "servegen_12", "servegen_16", "servegen_31", "servegen_39",
 )  # fmt: skip
 PICTURES = ("autothrottle_bursty", "azure_conv_tokens", "servegen_16", "servegen_30")
+DIVERGES = 10.0
+BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,11 +39,20 @@ def main(arguments: Sequence[str]) -> int:
     lines = list(report(every, options.peers))
     text = "\n".join(lines) + "\n"
     print(text, end="")
-    if options.out:
-        options.out.write_text(text)
+    if options.write:
+        put(text, options.write)
     if options.pictures:
         draw(every, options.pictures)
     return 0
+
+
+def put(text: str, path: Path) -> None:
+    """Replace what stands between the two marks of a Markdown file."""
+    before, _, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise SystemExit(f"bench.forecast: {path} does not hold {BEGIN} and {END}")
+    path.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--peers", action="store_true", help="add statsmodels, statsforecast and river")
     result.add_argument("--longer", action="store_true", help="series with windows of a minute or five instead")
     result.add_argument("--pictures", type=Path, metavar="DIR", help="draw a few series here")
-    result.add_argument("--out", type=Path, metavar="FILE.md", help="write the tables here too")
+    result.add_argument("--write", type=Path, metavar="FILE.md", help=f"put the tables between {BEGIN} and {END}")
     return result
 
 
@@ -119,7 +130,8 @@ def peers_table(every: Sequence[Series]) -> Iterator[str]:
         asked = {each.name: peers.ask(fit, each, places[each.name]) for each in every}
         ratios = [geometric_mean(asked[n].errors[h] / base[n].errors[h] for n in base) for h in measure.HORIZONS]
         cost = sum(each.milliseconds for each in asked.values()) / len(asked)
-        yield f"| {name} | {ratios[0]:.3f} | {ratios[1]:.3f} | {cost:.2f} |"
+        shown = ["diverges" if each > DIVERGES else f"{each:.3f}" for each in ratios]
+        yield f"| {name} | {shown[0]} | {shown[1]} | {cost:.2f} |"
 
 
 def ensemble_row(every: Sequence[Series], places: dict[str, list[int]], base: dict[str, peers.Asked]) -> str:
