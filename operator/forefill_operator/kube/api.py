@@ -79,11 +79,11 @@ class Api:
     """One API server. Every call raises ApiError or one of its kinds. Use as an async context manager."""
 
     def __init__(self, credentials: Credentials) -> None:
-        self._credentials = credentials
+        self.credentials = credentials
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(ssl=self._credentials.context)
+        connector = aiohttp.TCPConnector(ssl=self.credentials.context)
         self._session = aiohttp.ClientSession(connector=connector, timeout=_CALL)
         return self
 
@@ -126,7 +126,7 @@ class Api:
         }  # fmt: skip
         try:
             async with self._session.get(
-                self._credentials.server + path, params=options, headers=self._credentials.headers(), timeout=_WATCH
+                self.credentials.server + path, params=options, headers=self.credentials.headers(), timeout=_WATCH
             ) as response:
                 if response.status >= 400:
                     raise _error(response.status, await response.read())
@@ -144,9 +144,9 @@ class Api:
         query: Mapping[str, str] | None = None,
     ) -> Object:
         try:
-            headers = {"Accept": "application/json", "Content-Type": kind, **self._credentials.headers()}
+            headers = {"Accept": "application/json", "Content-Type": kind, **self.credentials.headers()}
             data = None if body is None else json.dumps(body).encode()
-            url = self._credentials.server + path
+            url = self.credentials.server + path
             async with self._session.request(method, url, params=query, data=data, headers=headers) as response:
                 text = await response.read()
                 if response.status >= 400:

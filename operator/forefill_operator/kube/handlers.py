@@ -5,23 +5,30 @@ update, delete and restart alike: `on.event` is level-based, keeps nothing on th
 """
 
 import asyncio
+import dataclasses
+import datetime
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import kopf
 
+from forefill_operator.kube.credentials import Credentials
 from forefill_operator.policy import GROUP, PLURAL, VERSION
 
 Seen = Callable[[Mapping[str, Any], bool], None]
 ANNOTATION_PREFIX = GROUP
+# The token is read again this often, well before the kubelet's next one replaces it.
+LOGIN_LIFE = datetime.timedelta(minutes=10)
 
 
 class PolicyWatch:
     """Calls `seen(body, deleted)` from its own thread for every TokenPolicy, first as listed, then as watched."""
 
-    def __init__(self, seen: Seen) -> None:
+    def __init__(self, seen: Seen, credentials: Credentials) -> None:
         self._seen = seen
+        self._credentials = credentials
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
         self.failure: BaseException | None = None
@@ -41,7 +48,7 @@ class PolicyWatch:
         try:
             asyncio.run(
                 kopf.operator(
-                    registry=_registry(self._seen),
+                    registry=_registry(self._seen, self._credentials),
                     settings=_settings(),
                     clusterwide=True,
                     standalone=True,
@@ -55,8 +62,34 @@ class PolicyWatch:
             raise
 
 
-def _registry(seen: Seen) -> kopf.OperatorRegistry:
+@dataclasses.dataclass(frozen=True)
+class Connection(kopf.ConnectionInfo):
+    """With the TLS context that the operator's own calls use."""
+
+    context: ssl.SSLContext = dataclasses.field(default_factory=ssl.create_default_context, compare=False)
+
+    def as_ssl_context(self) -> ssl.SSLContext:
+        return self.context
+
+
+def connection(credentials: Credentials) -> Connection:
+    scheme, _, token = credentials.headers().get("Authorization", "").partition(" ")
+    return Connection(
+        server=credentials.server,
+        scheme=scheme or None,
+        token=token or None,
+        default_namespace=credentials.namespace,
+        expiration=datetime.datetime.now(datetime.UTC) + LOGIN_LIFE,
+        context=credentials.context,
+    )
+
+
+def _registry(seen: Seen, credentials: Credentials) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return connection(credentials)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def policy_seen(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:

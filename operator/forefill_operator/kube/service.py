@@ -69,7 +69,7 @@ class Service:
         controller = Controller()
         self._metrics = Metrics()
         self._policies = Policies(client, controller, self._deliver, time.monotonic)
-        self._watch = PolicyWatch(self._seen_in_thread)
+        self._watch = PolicyWatch(self._seen_in_thread, client.credentials)
         self._runtime = Runtime(
             controller,
             TokenReviews(client),
