@@ -73,9 +73,11 @@ def _one_round(
         running(peer.command(setup), setup.port, PROXY_CORE, folder / f"{peer.name}.log") as proxy,
     ):
         idle = proxy.used()
-        load.flat_out(setup.port, scenario.connections, 1, LOAD_CORE, scenario.is_kept_alive)
+        load.flat_out(setup.port, scenario.connections, 1, LOAD_CORE, scenario.is_kept_alive, folder / "wrk.lua")
         before = proxy.used()
-        done = load.flat_out(setup.port, scenario.connections, seconds, LOAD_CORE, scenario.is_kept_alive)
+        done = load.flat_out(
+            setup.port, scenario.connections, seconds, LOAD_CORE, scenario.is_kept_alive, folder / "wrk.lua"
+        )
         after = proxy.used()
     results.add(
         scenario,

@@ -9,6 +9,7 @@ import re
 import subprocess
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import uvloop
@@ -29,9 +30,22 @@ class Throughput:
         return self.requests / self.seconds
 
 
-def flat_out(port: int, connections: int, seconds: int, core: int, is_kept_alive: bool) -> Throughput:
-    """wrk with one thread."""
-    closing = [] if is_kept_alive else ["-H", "Connection: close"]
+# Every request differs, as those of traced applications do.
+_TRACED = """
+local n = 0
+function request()
+  n = n + 1
+  local trace = string.format("00-4bf92f3577b34da6a3ce%012x-00f067aa0ba902b7-01", n)
+  return wrk.format("GET", nil, {["Host"] = "127.0.0.1", ["traceparent"] = trace, ["Accept"] = "*/*",
+    ["User-Agent"] = "bench/1", ["Authorization"] = "Bearer 0123456789abcdef0123456789abcdef"})
+end
+"""
+
+
+def flat_out(port: int, connections: int, seconds: int, core: int, is_kept_alive: bool, script: Path) -> Throughput:
+    """wrk with one thread; `script` is a file it may write."""
+    script.write_text(_TRACED)
+    closing = ["-s", str(script)] if is_kept_alive else ["-H", "Connection: close"]
     command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}", *closing]
     text = subprocess.run(
         [*command, f"http://127.0.0.1:{port}/v1/items?page=2"], check=True, capture_output=True, text=True

@@ -6,12 +6,17 @@ are what request smuggling lives from. Section numbers are RFC 9112's unless RFC
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from forefill_sidecar.proxy.fields import BadHead, Hop, expects_continue, keeps_alive, options_of, sort
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_TARGET_BYTES: Final = 16 * 1024
+
+# Bounds what is remembered to about 1 MB a direction.
+KNOWN_HEADS: Final = 256
+KNOWN_HEAD_BYTES: Final = 2048
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # §5: a name, a colon straight after it, text without control characters, CRLF. So no folding, no bare LF, no NUL.
@@ -28,13 +33,16 @@ _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#@]+)([/?][^#]*)?"
 
 @dataclass(slots=True)
 class RequestHead:
-    """A request's head. `fields` holds (lower-case name, line as sent) of what may be handed on; see Hop for `asks`."""
+    """A request's head. `fields` holds (lower-case name, line as sent) of what may be handed on; see Hop for `asks`.
+
+    What is made from a head that `is_short` may be kept with it.
+    """
 
     method: bytes
     target: bytes
     minor: int
     host: bytes
-    fields: list[tuple[bytes, bytes]]
+    fields: tuple[tuple[bytes, bytes], ...]
     content_length: int | None
     is_chunked: bool
     keeps_alive: bool
@@ -42,6 +50,10 @@ class RequestHead:
     upgrade: bytes
     accepts_trailers: bool
     asks: bool = False
+    is_short: bool = True
+
+    # Heads are shared between requests and never changed, so one is known by its identity.
+    __hash__ = object.__hash__
 
     def field(self, name: bytes) -> bytes | None:
         """The value of the first field of that lower-case name."""
@@ -55,19 +67,22 @@ class ResponseHead:
     status: int
     reason: bytes
     minor: int
-    fields: list[tuple[bytes, bytes]]
+    fields: tuple[tuple[bytes, bytes], ...]
     content_length: int | None
     is_chunked: bool
     keeps_alive: bool
     upgrade: bytes
     idle_seconds: int | None
+    is_short: bool = True
+
+    __hash__ = object.__hash__
 
     def field(self, name: bytes) -> bytes | None:
         """The value of the first field of that lower-case name."""
         return _value(self.fields, name)
 
 
-def _value(fields: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+def _value(fields: tuple[tuple[bytes, bytes], ...], name: bytes) -> bytes | None:
     for key, line in fields:
         if key == name:
             return line[len(key) + 1 :].strip(b" \t")
@@ -89,6 +104,15 @@ def find_end(buffer: bytes) -> int:
 
 def parse_request(head: bytes) -> RequestHead:
     """Raises BadHead with the status to answer."""
+    return _known_request(head) if len(head) <= KNOWN_HEAD_BYTES else _read_request(head)
+
+
+def parse_response(head: bytes) -> ResponseHead:
+    """Raises BadHead with status 502."""
+    return _known_response(head) if len(head) <= KNOWN_HEAD_BYTES else _read_response(head)
+
+
+def _read_request(head: bytes) -> RequestHead:
     match = _REQUEST.fullmatch(head)
     if match is None:
         raise BadHead(400, _what_is_wrong(head))
@@ -107,7 +131,7 @@ def parse_request(head: bytes) -> RequestHead:
         target=target,
         minor=minor,
         host=host,
-        fields=fields,
+        fields=tuple(fields),
         content_length=content_length,
         is_chunked=is_chunked,
         keeps_alive=keeps_alive(options, minor),
@@ -115,11 +139,11 @@ def parse_request(head: bytes) -> RequestHead:
         upgrade=hop.upgrade.lower() if b"upgrade" in options and minor == 1 else b"",
         accepts_trailers=b"trailers" in hop.te.lower(),
         asks=hop.asks,
+        is_short=len(head) <= KNOWN_HEAD_BYTES,
     )
 
 
-def parse_response(head: bytes) -> ResponseHead:
-    """Raises BadHead with status 502."""
+def _read_response(head: bytes) -> ResponseHead:
     match = _RESPONSE.fullmatch(head)
     if match is None:
         raise BadHead(502, _what_is_wrong(head))
@@ -138,13 +162,19 @@ def parse_response(head: bytes) -> ResponseHead:
         status=status,
         reason=reason or b" ",
         minor=minor,
-        fields=fields,
+        fields=tuple(fields),
         content_length=content_length,
         is_chunked=is_chunked,
         keeps_alive=keeps_alive(options, minor),
         upgrade=hop.upgrade.lower() if b"upgrade" in options else b"",
         idle_seconds=_idle_seconds(hop.keep_alive) if hop.keep_alive else None,
+        is_short=len(head) <= KNOWN_HEAD_BYTES,
     )
+
+
+# Clients that poll, and servers within one second, send the same heads again and again; the same bytes mean the same.
+_known_request = lru_cache(KNOWN_HEADS)(_read_request)
+_known_response = lru_cache(KNOWN_HEADS)(_read_response)
 
 
 def _request_framing(hop: Hop, minor: int) -> tuple[int | None, bool]:

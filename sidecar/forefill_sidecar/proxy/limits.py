@@ -21,5 +21,5 @@ class Limits:
     connect_seconds: float = 5.0
     # Common servers keep idle connections for 5 s or more; whoever closes first loses no request.
     upstream_idle_seconds: float = 4.0
-    upstream_max_idle: int = 256
+    upstream_max_idle: int = 4096
     resolve_seconds: float = 5.0
