@@ -1,4 +1,4 @@
-"""A real API server and etcd on loopback, without a node: for all that needs the API and no running pod. No root needed.
+"""A real API server and etcd on loopback, without a node: for all that needs the API and no running pod, nor root.
 
 Both are the test cluster's own programs. They live in a temporary folder and end with the run.
 """
