@@ -14,7 +14,7 @@ from forefill_lab.demo.results import Result, result, unanswered
 from forefill_lab.demo.sample import Sample, beginning, sample_of
 
 # Buckets and forecasts settle before anything counts; refused requests are known this long after the last was due.
-WARM_UP_SECONDS, DRAIN_SECONDS = 4.0, QUEUE_SECONDS + 2.0
+WARM_UP_SECONDS, DRAIN_SECONDS = 5.0, QUEUE_SECONDS + 2.0
 SAMPLE_SECONDS = 0.5
 # Over-grant is read as often as the operator can change its mind.
 OPERATOR_SECONDS = 0.1

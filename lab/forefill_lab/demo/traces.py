@@ -39,9 +39,9 @@ class Row:
 
 
 CLIENTS = (
-    Trace("chat", "questions to a language model", step_seconds=1.0, speed=10.0, first=0, scale=10.0),
-    Trace("shop", "web requests, one surge", step_seconds=8.0, speed=80.0, first=108, scale=0.3),
-    Trace("jobs", "scheduled jobs, on and off", step_seconds=600.0, speed=1800.0, first=56, scale=3.2),
+    Trace("chat", "questions to a language model", step_seconds=1.0, speed=10.0, first=740, scale=10.0),
+    Trace("shop", "web requests, one surge", step_seconds=8.0, speed=80.0, first=98, scale=0.3),
+    Trace("jobs", "scheduled jobs, on and off", step_seconds=600.0, speed=1800.0, first=53, scale=3.2),
 )
 
 
