@@ -10,6 +10,7 @@ from forefill_operator.kube.listeners import Candidate
 from forefill_operator.policy import API_VERSION, PLURAL, InvalidPolicy, parse_policy
 
 RETRY_SECONDS = 2.0
+REWATCH_SECONDS = 0.5
 
 _log = logging.getLogger("forefill.policies")
 
@@ -30,8 +31,6 @@ class PolicyCache:
         while True:
             try:
                 await self._list_and_watch()
-            except api.Expired:
-                continue
             except api.ApiError as error:
                 _log.warning("TokenPolicies can't be watched, the last known ones stay: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
@@ -46,6 +45,8 @@ class PolicyCache:
             async for event in self._api.watch(path, version):
                 version = event.object["metadata"]["resourceVersion"]
                 self._take(event)
+            # The server ends each watch after some minutes; one that ends them all at once is not to be stormed.
+            await asyncio.sleep(REWATCH_SECONDS)
 
     def _take(self, event: Event) -> None:
         if event.type != "BOOKMARK":
