@@ -21,10 +21,11 @@ LIMITED_PER_SECOND = 1000
 PACED_PER_SECOND = 4000.0
 
 SCENARIOS = (
-    report.Scenario("1 KB, 64 connections", 1024, 64, True, False),
+    report.Scenario("1 KB, 64 connections, every head different", 1024, 64, True, False, True),
+    report.Scenario("1 KB, 64 connections, the same head again and again", 1024, 64, True, False),
     report.Scenario("1 KB, 1 connection", 1024, 1, True, False),
-    report.Scenario("1 KB, 1,000 connections", 1024, 1000, True, False),
-    report.Scenario("64 KB, 64 connections", 65536, 64, True, False),
+    report.Scenario("1 KB, 1,000 connections, every head different", 1024, 1000, True, False, True),
+    report.Scenario("64 KB, 64 connections, every head different", 65536, 64, True, False, True),
     report.Scenario("1 KB, a connection a request", 1024, 64, False, False),
     report.Scenario("limited to 1,000/s, the rest 429", 1024, 64, True, True),
 )
@@ -73,11 +74,10 @@ def _one_round(
         running(peer.command(setup), setup.port, PROXY_CORE, folder / f"{peer.name}.log") as proxy,
     ):
         idle = proxy.used()
-        load.flat_out(setup.port, scenario.connections, 1, LOAD_CORE, scenario.is_kept_alive, folder / "wrk.lua")
+        options = load.options(scenario.is_kept_alive, scenario.is_traced, folder / "wrk.lua")
+        load.flat_out(setup.port, scenario.connections, 1, LOAD_CORE, options)
         before = proxy.used()
-        done = load.flat_out(
-            setup.port, scenario.connections, seconds, LOAD_CORE, scenario.is_kept_alive, folder / "wrk.lua"
-        )
+        done = load.flat_out(setup.port, scenario.connections, seconds, LOAD_CORE, options)
         after = proxy.used()
     results.add(
         scenario,

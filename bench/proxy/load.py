@@ -8,6 +8,7 @@ import asyncio
 import re
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -42,11 +43,19 @@ end
 """
 
 
-def flat_out(port: int, connections: int, seconds: int, core: int, is_kept_alive: bool, script: Path) -> Throughput:
-    """wrk with one thread; `script` is a file it may write."""
+def options(is_kept_alive: bool, is_traced: bool, script: Path) -> list[str]:
+    """What wrk is to be told; `script` is a file it may write."""
+    if not is_kept_alive:
+        return ["-H", "Connection: close"]
+    if not is_traced:
+        return []
     script.write_text(_TRACED)
-    closing = ["-s", str(script)] if is_kept_alive else ["-H", "Connection: close"]
-    command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}", *closing]
+    return ["-s", str(script)]
+
+
+def flat_out(port: int, connections: int, seconds: int, core: int, more: Sequence[str]) -> Throughput:
+    """wrk with one thread."""
+    command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}", *more]
     text = subprocess.run(
         [*command, f"http://127.0.0.1:{port}/v1/items?page=2"], check=True, capture_output=True, text=True
     ).stdout

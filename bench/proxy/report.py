@@ -18,6 +18,7 @@ class Scenario:
     connections: int
     is_kept_alive: bool
     is_limited: bool
+    is_traced: bool = False
 
 
 @dataclass(frozen=True)
