@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test check lint format e2e bench cluster-up cluster-down images clean
+.PHONY: help demo test check lint format e2e bench cluster-up cluster-down crds images clean
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,8 +39,12 @@ format: $(STAMP) ## rewrite the code as `make lint` wants it
 e2e: $(STAMP) ## the tests on a real Kubernetes node (or on the cluster that KUBECONFIG names)
 	@$(BIN)/python -m pytest -q -m e2e
 
-bench: $(STAMP) ## every benchmark; each writes its table under docs/
-	@for bench in bench/*/; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+bench: $(STAMP) ## every benchmark; each writes its table under docs/ (forecasts need FOREFILL_DATA)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	@for bench in proxy forecast; do echo "== bench/$$bench"; $(BIN)/python -m bench.$$bench || exit 1; done
+
+crds: ## copy the TokenPolicy resource into the chart
+	@cp crds/tokenpolicies.forefill.io.yaml charts/forefill/files/
 
 cluster-up: $(STAMP) ## start the real single-node cluster with both images (a quarter of an hour the first time)
 	@$(BIN)/python -m forefill_lab.cluster up

@@ -9,6 +9,7 @@ COMMANDS = {
     "sidecar": ("forefill_sidecar.command", "run the sidecar: meter, forecast, shape, proxy"),
     "operator": ("forefill_operator.command", "run the operator: add forecasts up, divide the fill rate"),
     "injector": ("forefill_operator.kube.injector", "run the webhook that adds the sidecar to annotated pods"),
+    "forecast": ("forefill_sidecar.forecast.command", "forecast a column of a CSV file, strictly online"),
     "demo": ("forefill_lab.demo.command", "show the main job on this machine, static buckets beside Forefill"),
 }
 

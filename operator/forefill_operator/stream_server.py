@@ -36,6 +36,7 @@ class StreamServer:
         self.metrics = metrics
         self.clock = clock
         self.sessions: dict[str, Session] = {}
+        self.open: set[Session] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> int:
@@ -55,7 +56,7 @@ class StreamServer:
 
     async def close(self, reason: str) -> None:
         """Tell every sidecar to come back, then close."""
-        for number, session in enumerate(list(self.sessions.values())):
+        for number, session in enumerate(list(self.open)):
             session.send(messages.Bye(reason=reason, reconnect_after_seconds=1.0 + (number % 100) / 50.0))
             session.transport.send_close(WSCloseCode.GOING_AWAY)
             session.transport.disconnect()
@@ -94,13 +95,18 @@ class Session(WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self.transport = transport
+        self._server.open.add(self)
+
+    def _introduce(self) -> None:
+        """From its hello on the stream is the pod's: what is pushed earlier would be counted from a later hello."""
         earlier = self._server.sessions.get(self.client.pod_uid)
         self._server.sessions[self.client.pod_uid] = self
+        self._server.metrics.streams(len(self._server.sessions))
         if earlier is not None:
             earlier.transport.disconnect()
-        self._server.metrics.streams(len(self._server.sessions))
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._server.open.discard(self)
         if self._renewing is not None:
             self._renewing.cancel()
         if self._server.sessions.get(self.client.pod_uid) is self:
@@ -137,8 +143,15 @@ class Session(WSListener):
         except codec.BadFrame as bad:
             self._refuse(bad.code, bad.sentence)
             return
+        if isinstance(message, messages.Hello) == self._introduced:
+            self._refuse(400, "a stream begins with its one hello")
+            return
         self._server.metrics.message(message)
         self._server.deliver(self._answer(message, now))
+
+    @property
+    def _introduced(self) -> bool:
+        return self._server.sessions.get(self.client.pod_uid) is self
 
     def _answer(self, message: messages.Up, now: float) -> Deliveries:
         controller, uid = self._server.controller, self.client.pod_uid
@@ -148,6 +161,7 @@ class Session(WSListener):
             case messages.Ack():
                 return controller.ack(uid, message, now)
             case messages.Hello():
+                self._introduce()
                 return controller.hello(self.client, message, now)
             case messages.Goodbye():
                 return controller.goodbye(uid, now)

@@ -163,8 +163,8 @@ class CostRoute(Struct, frozen=True, omit_defaults=True):
 class CostSettings(Struct, frozen=True, omit_defaults=True):
     """Tokens a request costs: the number in the header so named, else its first matching route's, else `default`.
 
-    `per_kilobyte` is added for each 1,000 bytes of its body. With `response_pointer` (RFC 6901) the number found there in
-    the JSON of the response, or in the last event of a stream that has it, is the cost; until then what the route's
+    `per_kilobyte` is added for each 1,000 bytes of its body. With `response_pointer` (RFC 6901) the number found there
+    in the JSON of the response, or in the last event of a stream that has it, is the cost; until then what the route's
     requests cost lately is reserved, and `reserve` while that is unknown. Settling leaves at most `max_debt` tokens of
     debt, one burst when it is not set.
     """

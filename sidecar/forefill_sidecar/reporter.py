@@ -24,7 +24,7 @@ logging.getLogger("picows.client").setLevel(logging.WARNING)
 
 @dataclass(frozen=True)
 class Operator:
-    """Where the operator is and how to know it: the wss:// URL of its stream, PEM of its authority, and the file of our token."""
+    """Where the operator is and how to know it: the wss:// URL of its stream, its authority in PEM, our token."""
 
     url: str
     ca_bundle: str
@@ -126,6 +126,8 @@ class Reporter:
                 max_frame_size=codec.MAX_FRAME_BYTES,
                 read_buffer_init_size=2048,
                 enable_auto_ping=True,
+                # Its TLS client never ends a handshake under OpenSSL 3.0.22; for one stream the loop's own is as good.
+                use_aiofastnet=False,
                 auto_ping_idle_timeout=PING_AFTER_IDLE_SECONDS,
                 auto_ping_reply_timeout=PING_AFTER_IDLE_SECONDS,
             ),

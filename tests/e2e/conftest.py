@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from forefill_lab import cluster as clusters
 
 RELEASE = "forefill"
@@ -74,14 +75,14 @@ class Cluster:
 
 
 @pytest.fixture(scope="session")
-def bare() -> Iterator[Cluster]:
+def bare() -> Cluster:
     """The cluster before anything of ours is in it."""
     missing = clusters.available()
     if missing and os.environ.get("CI"):
         pytest.fail(f"CI must run the cluster's tests: {missing}")
     if missing:
         pytest.skip(missing)
-    yield Cluster(clusters.ensure())
+    return Cluster(clusters.ensure())
 
 
 @pytest.fixture(scope="session")

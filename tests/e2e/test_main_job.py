@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-import workload  # noqa: E402
+import workload
 
 Cluster = Any
 Object = dict[str, Any]

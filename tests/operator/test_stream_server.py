@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from picows import WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
+
 from forefill_operator import schema
 from forefill_operator.controller import Controller
 from forefill_operator.identity import StaticTokens
@@ -16,7 +18,6 @@ from forefill_operator.policy import parse_policy
 from forefill_operator.state_folder import ensure_certificate
 from forefill_operator.stream_server import CLOSE_AFTER_BAD_FRAMES, MESSAGES_PER_SECOND, StreamServer
 from forefill_protocol import codec, messages
-from picows import WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
 
 POLICY = {
     "apiVersion": "forefill.io/v1alpha1",
@@ -205,8 +206,22 @@ async def test_a_frame_far_beyond_the_bound_closes_only_its_own_stream(running: 
     assert isinstance(await other.next(), messages.Assignment)
 
 
+async def test_a_stream_begins_with_its_one_hello(running: Running) -> None:
+    peer = await running.connect()
+    peer.send(messages.Report(sequence=1, entries=[ENTRY]))
+    peer.send(hello())
+    peer.send(hello())
+    early, assignment, again = [await peer.next() for _ in range(3)]
+    assert isinstance(assignment, messages.Assignment)
+    for refused in (early, again):
+        assert isinstance(refused, messages.Refused)
+        assert (refused.code, refused.sentence) == (400, "a stream begins with its one hello")
+
+
 async def test_more_messages_than_any_sidecar_sends_are_refused_429(running: Running) -> None:
     peer = await running.connect()
+    peer.send(hello())
+    await peer.next()
     ack = messages.Ack(policy="default/llm", grant_sequence=1, policy_generation=1)
     for _ in range(3 * MESSAGES_PER_SECOND):
         peer.send(ack)
@@ -216,16 +231,19 @@ async def test_more_messages_than_any_sidecar_sends_are_refused_429(running: Run
 
 
 async def test_a_second_stream_of_the_same_pod_replaces_the_first(running: Running) -> None:
-    first = await running.connect()
-    second = await running.connect()
-    await asyncio.wait_for(first.closed.wait(), 5.0)
+    first, second = await running.connect(), await running.connect()
+    first.send(hello())
+    assert isinstance(await first.next(), messages.Assignment)
     second.send(hello())
+    await asyncio.wait_for(first.closed.wait(), 5.0)
     assert isinstance(await second.next(), messages.Assignment)
     assert list(running.server.sessions) == ["uid-a"]
 
 
 async def test_a_renewed_token_of_another_pod_ends_the_stream(running: Running) -> None:
     peer = await running.connect("token-a")
+    peer.send(hello())
+    await peer.next()
     peer.send(messages.Renew(token="token-a"))
     peer.send(messages.Renew(token="token-b"))
     refused = await peer.next()
@@ -266,6 +284,9 @@ async def test_a_head_that_never_ends_is_cut_off(running: Running) -> None:
 
 async def test_stopping_says_bye_to_every_stream(running: Running) -> None:
     peers = [await running.connect("token-a"), await running.connect("token-b")]
+    for peer in peers:
+        peer.send(hello())
+        await peer.next()
     await running.server.close("the operator stops")
     for peer in peers:
         bye = await peer.next()

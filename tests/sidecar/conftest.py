@@ -186,7 +186,7 @@ class Net:
     async def until(is_so: Callable[[], bool]) -> None:
         """Wait until something became true."""
         async with asyncio.timeout(READ_SECONDS):
-            while not is_so():  # noqa: ASYNC110 - what the test waits for happens in code that knows no events
+            while not is_so():
                 await asyncio.sleep(0.005)
 
 
