@@ -208,10 +208,10 @@ def test_uninstalling_leaves_the_resource_its_objects_and_the_authority_and_the_
     shop.apply(workload.policy("kept", NAMESPACE))
     shop.helm("uninstall", "forefill", "-n", SYSTEM, "--wait")
     kinds = "deployments,services,serviceaccounts,roles,rolebindings,leases,poddisruptionbudgets,configmaps,pods"
-    left = shop.get(kinds, "-n", SYSTEM, "-l", "app.kubernetes.io/name=forefill")["items"]
-    assert left == []
+    ours = "app.kubernetes.io/name=forefill"
+    shop.until(lambda: shop.get(kinds, "-n", SYSTEM, "-l", ours)["items"] == [], what="the pods have ended")
     wide = "clusterroles,clusterrolebindings,mutatingwebhookconfigurations"
-    assert shop.get(wide, "-l", "app.kubernetes.io/name=forefill")["items"] == []
+    assert shop.get(wide, "-l", ours)["items"] == []
     secrets = {
         s["metadata"]["name"] for s in shop.get("secrets", "-n", SYSTEM)["items"] if s["type"] != "helm.sh/release.v1"
     }
