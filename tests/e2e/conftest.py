@@ -75,14 +75,17 @@ class Cluster:
 
 
 @pytest.fixture(scope="session")
-def bare() -> Cluster:
-    """The cluster before anything of ours is in it."""
+def bare() -> Iterator[Cluster]:
+    """The cluster before anything of ours is in it. One that this run started ends with the run."""
     missing = clusters.available()
     if missing and os.environ.get("CI"):
         pytest.fail(f"CI must run the cluster's tests: {missing}")
     if missing:
         pytest.skip(missing)
-    return Cluster(clusters.ensure())
+    ran_before = clusters.existing() is not None
+    yield Cluster(clusters.ensure())
+    if not ran_before:
+        clusters.end(clusters.Progress())
 
 
 @pytest.fixture(scope="session")

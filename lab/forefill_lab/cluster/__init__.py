@@ -4,7 +4,8 @@
 does the same from a shell; docs/cluster.md describes what is built and where it is kept.
 """
 
-from .clusters import Cluster, available, ensure
+from .clusters import Cluster, available, end, ensure, existing
 from .commands import ClusterError
+from .progress import Progress
 
-__all__ = ["Cluster", "ClusterError", "available", "ensure"]
+__all__ = ["Cluster", "ClusterError", "Progress", "available", "end", "ensure", "existing"]
