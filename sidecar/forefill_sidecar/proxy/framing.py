@@ -21,10 +21,9 @@ _CHUNK_LINE: Final = re.compile(
     + rb"))?)*)\r\n"
 )
 _TRAILERS: Final = re.compile(rb"(" + FIELD_LINES + rb")\r\n")
-# RFC 9110 §6.5.1: fields that frame, route or authenticate a message mean nothing good in its trailers.
+# RFC 9110 §6.5.1: a field that frames or routes a message may not be in its trailers.
 _NO_TRAILER: Final = frozenset(
-    b"transfer-encoding content-length host connection trailer te upgrade expect authorization content-encoding "
-    b"content-type content-range cookie set-cookie".split()
+    b"transfer-encoding content-length host connection trailer te upgrade expect authorization".split()
 )
 
 
