@@ -14,11 +14,13 @@ from forefill_operator.ledger import CLOCK_MARGIN
 from forefill_operator.policy import InvalidPolicy, TokenPolicy
 from forefill_operator.shaping import Load
 from forefill_operator.status import PolicyStatus
-from forefill_protocol.messages import Ack, Down, Hello, PolicyReport, Refused, Report
+from forefill_protocol.messages import Ack, Down, Hello, Holding, PolicyReport, Refused, Report
 
 __all__ = ["TICK_SECONDS", "Controller", "Deliveries", "Figures"]
 
 TICK_SECONDS = 0.5
+# Names of deleted policies that are told apart from names that never were.
+MOST_REMEMBERED = 10_000
 
 
 class _Session:
@@ -91,6 +93,7 @@ class Controller:
             self._sessions[client.pod_uid] = _Session(hello.boot_id)
         answers: Deliveries = []
         for holding in hello.holdings:
+            self._notice_deleted(holding)
             book = self._book(holding.policy)
             answer: Down = book if isinstance(book, Refused) else book.hello(client, holding, now)
             answers.append((client.pod_uid, answer))
@@ -159,6 +162,13 @@ class Controller:
             invalid, _ = self._invalid[key]
             return Refused(code=503, policy=key, sentence=f"TokenPolicy {key} is invalid: {invalid}"[:1024])
         return Refused(code=404, policy=key, sentence=f"there is no TokenPolicy {key}")
+
+    def _notice_deleted(self, holding: Holding) -> None:
+        """A pod that knows a policy's uid has it from the API server: what is not there now was deleted meanwhile."""
+        key = holding.policy
+        known = key in self.books or key in self._invalid
+        if holding.policy_uid and not known and len(self._removed) < MOST_REMEMBERED:
+            self._removed.add(key)
 
     def _gone(self, key: str) -> Refused:
         return Refused(code=410, policy=key, sentence=f"TokenPolicy {key} was deleted")

@@ -116,7 +116,10 @@ class Tenure:
         held, allowance = self.assignment, self.allowance(now)
         if held is None:
             return Holding(
-                policy=self.listener.policy, fill_rate=allowance.fill_rate, safe_rate=self.listener.safe_rate
+                policy=self.listener.policy,
+                policy_uid=self.listener.policy_uid,
+                fill_rate=allowance.fill_rate,
+                safe_rate=self.listener.safe_rate,
             )
         return Holding(
             policy=held.policy,

@@ -186,6 +186,15 @@ def test_a_deleted_policy_is_refused_and_can_come_back(controller: Controller, m
     assert assignment(controller.report(ONE, report(2, 1.0), 22.0)).policy_uid == "another"
 
 
+def test_a_policy_deleted_while_no_operator_ran_is_gone_for_who_knew_it(controller: Controller) -> None:
+    never = Hello(1, "boot", "test", [Holding(policy="ai/other")])
+    once = Hello(1, "boot", "test", [Holding(policy="ai/other", policy_uid="other-uid")])
+    gone = [("uid-1", 410, "TokenPolicy ai/other was deleted")]
+    assert refusals(controller.hello(ONE, never, 0.0)) == [("uid-1", 404, "there is no TokenPolicy ai/other")]
+    assert refusals(controller.hello(ONE, once, 1.0)) == gone
+    assert refusals(controller.report(ONE, report(1, 1.0, policy="ai/other"), 2.0)) == gone
+
+
 def test_an_invalid_generation_leaves_the_last_good_one_in_force(controller: Controller) -> None:
     controller.reject_policy(KEY, InvalidPolicy("InvalidSpec", "spec.mode", "is odd"), 2)
     assert assignment(controller.hello(ONE, hello(), 0.0)).policy_generation == 1

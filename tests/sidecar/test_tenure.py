@@ -129,7 +129,7 @@ def test_a_grant_brings_its_mode_and_its_fallback() -> None:
 
 def test_a_holding_tells_what_is_in_force_and_for_how_long() -> None:
     held = tenure()
-    assert held.holding(100.0) == messages.Holding(policy="ai/llm", safe_rate=2.0)
+    assert held.holding(100.0) == messages.Holding(policy="ai/llm", policy_uid="u", safe_rate=2.0)
     held.grant(GRANT, 200.0)
     expected = messages.Holding(
         policy="ai/llm",

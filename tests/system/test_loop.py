@@ -95,6 +95,17 @@ async def test_a_deleted_policy_lets_the_pod_pass(plant: Plant) -> None:
     assert {await plant.get(sidecar) for _ in range(50)} == {200}
 
 
+async def test_a_policy_deleted_while_the_operator_was_away_lets_the_pod_pass_too(plant: Plant) -> None:
+    operator = await plant.start_operator()
+    sidecar = await plant.start_sidecar("a")
+    await plant.until(near(lambda: plant.allowed(sidecar), 1.0, 100.0))
+    await operator.stop()
+    plant.remove_policy()
+    await plant.start_operator()
+    state = 'forefill_sidecar_lease_state{policy="default/llm",state="abandoned"}'
+    await plant.until(near(lambda: plant.figure(sidecar.admin, state), 1.0, 1.0))
+
+
 async def test_a_restarted_sidecar_goes_on_with_the_lease_it_kept(plant: Plant) -> None:
     plant.put_policy(fillRate=ALL_OF_IT)
     operator = await plant.start_operator()
