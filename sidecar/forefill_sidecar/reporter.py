@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
@@ -17,6 +18,10 @@ MAX_BACKOFF_SECONDS = 30.0
 CONNECT_SECONDS = 10.0
 PING_AFTER_IDLE_SECONDS = 15.0
 TOKEN_CHECK_SECONDS = 30.0
+# A stream that ends sooner says as little of the operator as a failed attempt: it may accept and drop everybody.
+PROVEN_SECONDS = 5.0
+
+Outcome = Literal["served", "unauthorized", "failed"]
 
 _log = logging.getLogger("forefill.reporter")
 logging.getLogger("picows.client").setLevel(logging.WARNING)
@@ -41,6 +46,22 @@ class Operator:
         return context
 
 
+@dataclass(slots=True)
+class Backoff:
+    """How long to wait between two streams. Pure."""
+
+    failures: int = 0
+    last: Outcome = "served"
+
+    def after(self, outcome: Outcome, lived_seconds: float) -> float:
+        """The longest pause after a stream that lived so long. The first 401 in a row has none: tokens rotate."""
+        before, self.last = self.last, outcome
+        self.failures = 0 if lived_seconds >= PROVEN_SECONDS else self.failures + 1
+        if outcome == "unauthorized" and before != "unauthorized":
+            return 0.0
+        return min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * float(2 ** min(self.failures, 16)))
+
+
 class Reporter:
     """Keeps one stream open. `hello` makes the first message of each stream, `receive` takes every answer and push."""
 
@@ -50,11 +71,13 @@ class Reporter:
         hello: Callable[[], messages.Hello],
         receive: Callable[[messages.Down], None],
         count: Callable[[str], None],
+        token_check_seconds: float = TOKEN_CHECK_SECONDS,
     ) -> None:
         self._operator = operator
         self._hello = hello
         self._receive = receive
         self._count = count
+        self._token_check_seconds = token_check_seconds
         self._stream: _Stream | None = None
         self._token = ""
         self._reconnect_after = 0.0
@@ -73,12 +96,11 @@ class Reporter:
     async def run(self) -> None:
         """Connect, serve, reconnect, until cancelled."""
         context = self._operator.context()
-        failures = 0
+        backoff = Backoff()
         while True:
-            outcome = await self._one_stream(context)
-            failures = 0 if outcome == "served" else failures + 1
-            retry_at_once = outcome == "unauthorized" and failures == 1
-            await asyncio.sleep(0.0 if retry_at_once else self._pause(failures))
+            outcome, lived_seconds = await self._one_stream(context)
+            asked, self._reconnect_after = self._reconnect_after, 0.0
+            await asyncio.sleep(asked + random.uniform(0.0, backoff.after(outcome, lived_seconds)))
 
     async def close(self, goodbye: messages.Goodbye) -> None:
         """Say goodbye and close the stream, so that the grant is free at once."""
@@ -91,20 +113,17 @@ class Reporter:
         except (TimeoutError, WSError, OSError):
             stream.transport.disconnect(False)
 
-    def _pause(self, failures: int) -> float:
-        asked, self._reconnect_after = self._reconnect_after, 0.0
-        ceiling = min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(failures, 16))
-        return asked + random.uniform(0.0, ceiling)
-
-    async def _one_stream(self, context: ssl.SSLContext) -> str:
+    async def _one_stream(self, context: ssl.SSLContext) -> tuple[Outcome, float]:
+        """How it ended, and how many seconds it lived."""
         try:
             transport, _ = await self._connect(context)
         except (OSError, WSError, TimeoutError, ssl.SSLError, UnicodeError) as error:
             status = getattr(getattr(error, "response", None), "status", None)
             self._count("connect_failed")
             _log.warning("the operator at %s can't be reached: %s", self._operator.url, error)
-            return "unauthorized" if status == 401 else "failed"
-        watch = asyncio.get_running_loop().create_task(self._renew_when_rotated())
+            return ("unauthorized" if status == 401 else "failed"), 0.0
+        loop = asyncio.get_running_loop()
+        opened_at, watch = loop.time(), loop.create_task(self._renew_when_rotated())
         try:
             await transport.wait_disconnected()
         except (OSError, WSError) as error:
@@ -112,7 +131,7 @@ class Reporter:
         finally:
             watch.cancel()
             self._stream = None
-        return "served"
+        return "served", loop.time() - opened_at
 
     async def _connect(self, context: ssl.SSLContext) -> tuple[WSTransport, WSListener]:
         self._token = (await asyncio.to_thread(self._operator.token_file.read_text)).strip()
@@ -136,10 +155,10 @@ class Reporter:
 
     async def _renew_when_rotated(self) -> None:
         while True:
-            await asyncio.sleep(TOKEN_CHECK_SECONDS)
+            await asyncio.sleep(self._token_check_seconds)
             try:
                 token = (await asyncio.to_thread(self._operator.token_file.read_text)).strip()
-            except OSError as error:
+            except (OSError, UnicodeError) as error:
                 _log.warning("the token can't be read again: %s", error)
                 continue
             if token and token != self._token and self.send(messages.Renew(token=token)):

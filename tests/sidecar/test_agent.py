@@ -1,0 +1,339 @@
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+
+from forefill_protocol.messages import (
+    Ack,
+    Assignment,
+    CostSettings,
+    ForecastSettings,
+    Hello,
+    PolicyReport,
+    Refused,
+    Report,
+    Up,
+)
+from forefill_sidecar.agent import REMEMBERED_REPORTS, Agent, Member
+from forefill_sidecar.assembly import build_listener
+from forefill_sidecar.forecast.predictor import Predictor
+from forefill_sidecar.tenure import Tenure
+
+INTERVAL = 10.0
+
+
+@dataclass
+class Pod:
+    """An agent on a clock that the test moves, and all that it sent."""
+
+    agent: Agent
+    now: float
+    sent: list[Up] = field(default_factory=list)
+
+    @property
+    def member(self) -> Member:
+        return self.agent.members[0]
+
+    def pass_seconds(self, seconds: float) -> None:
+        self.now += seconds
+        self.agent.step(self.now)
+
+    def offer(self, tokens: float) -> None:
+        self.member.listener.meter.arrived(tokens)
+
+    def reports(self) -> list[Report]:
+        return [message for message in self.sent if isinstance(message, Report)]
+
+    def newest(self) -> PolicyReport:
+        return self.reports()[-1].entries[0]
+
+
+@pytest.fixture
+def make_pod(net: Any) -> Callable[..., Pod]:
+    def make(*policies: str) -> Pod:
+        # Buckets are built on the machine's clock, so the virtual one starts from there.
+        start = time.monotonic()
+        members = []
+        for policy in policies or ("ns/llm",):
+            settings = net.pod_listener("http://127.0.0.1:1", fill_rate=5.0, burst=10.0, policy=policy)
+            members.append(
+                Member(
+                    listener=build_listener(settings),
+                    tenure=Tenure(settings, started_at=start),
+                    predictor=Predictor("Ensemble", 3),
+                    settings=settings.settings,
+                    report_due=start + INTERVAL,
+                )
+            )
+        agent = Agent("boot", "test", members, lambda message: made.sent.append(message) is None, lambda: made.now)
+        made = Pod(agent, start)
+        for member in members:
+            member.listener.meter.started_at = start
+            member.enforce(start)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def pod(make_pod: Callable[..., Pod]) -> Pod:
+    return make_pod()
+
+
+def assignment(answers: int, **changes: Any) -> Assignment:
+    facts: dict[str, Any] = {
+        "policy": "ns/llm",
+        "policy_uid": "uid",
+        "policy_generation": 2,
+        "grant_sequence": 7,
+        "answers": answers,
+        "fill_rate": 40.0,
+        "burst": 60.0,
+        "safe_rate": 8.0,
+        "next_report_seconds": INTERVAL,
+        "rate_seconds": 12.0,
+        "lease_seconds": 30.0,
+        "mode": "Enforce",
+    }
+    return Assignment(**(facts | changes))
+
+
+def test_a_window_is_reported_when_it_ends(pod: Pod) -> None:
+    pod.offer(30.0)
+    pod.pass_seconds(9.0)
+    assert pod.sent == []
+    pod.pass_seconds(1.0)
+    (entry,) = pod.reports()[0].entries
+    assert (entry.policy, entry.window_seconds, entry.offered, entry.requests) == ("ns/llm", INTERVAL, 30.0, 1)
+    assert len(entry.forecasts) == 3
+    assert (entry.grant_sequence, entry.policy_generation) == (0, 0)
+
+
+def test_only_the_members_whose_window_ended_report(make_pod: Callable[..., Pod]) -> None:
+    pod = make_pod("ns/llm", "ns/api")
+    pod.agent.members[1].report_due += 5.0
+    pod.pass_seconds(10.0)
+    pod.pass_seconds(5.0)
+    assert [[entry.policy for entry in report.entries] for report in pod.reports()] == [["ns/llm"], ["ns/api"]]
+
+
+def test_the_sequence_rises_by_one_a_report_through_hellos_too(pod: Pod) -> None:
+    pod.agent.hello()
+    pod.pass_seconds(INTERVAL)
+    pod.pass_seconds(INTERVAL)
+    pod.agent.hello()
+    pod.pass_seconds(INTERVAL)
+    assert [report.sequence for report in pod.reports()] == [1, 2, 3]
+
+
+def test_an_answer_counts_from_the_report_that_it_names(pod: Pod) -> None:
+    began = pod.now
+    pod.pass_seconds(INTERVAL)
+    pod.pass_seconds(INTERVAL)
+    pod.now += 3.0
+    pod.agent.receive(assignment(answers=1))
+    assert pod.member.tenure.counted_from == began + INTERVAL
+    # 13 s after the report it answers: the granted rate has ended already, the safe rate runs until the lease ends.
+    assert pod.member.listener.gate.bucket.fill_rate == 8.0
+    assert pod.member.report_due == pod.now
+
+
+def test_an_answer_to_the_hello_counts_from_the_hello(pod: Pod) -> None:
+    pod.now += 4.0
+    pod.agent.hello()
+    pod.now += 1.0
+    pod.agent.receive(assignment(answers=0))
+    assert pod.member.tenure.counted_from == pod.now - 1.0
+    assert pod.member.listener.gate.bucket.fill_rate == 40.0
+    assert pod.member.report_due == pod.now - 1.0 + INTERVAL
+
+
+def test_a_grant_is_acknowledged_and_reported(pod: Pod) -> None:
+    pod.agent.hello()
+    pod.agent.receive(assignment(answers=0))
+    assert pod.sent == [Ack(policy="ns/llm", grant_sequence=7, policy_generation=2)]
+    pod.pass_seconds(INTERVAL)
+    assert (pod.newest().grant_sequence, pod.newest().policy_generation) == (7, 2)
+
+
+def test_a_grant_ends_by_itself(pod: Pod) -> None:
+    pod.agent.hello()
+    pod.agent.receive(assignment(answers=0, settings=msgspec.structs.replace(pod.member.settings, fallback="Deny")))
+    rates, bucket = [], pod.member.listener.gate.bucket
+    for _ in range(2):
+        pod.pass_seconds(11.0)
+        rates.append(bucket.fill_rate)
+    assert rates == [40.0, 8.0]
+    assert pod.member.tenure.state(pod.now) == "active"
+    pod.pass_seconds(8.0)
+    assert pod.member.tenure.allowance(pod.now).kind == "denied"
+    pod.member.listener.gate.ask(1.0, lambda verdict: None)
+    assert pod.member.listener.gate.meter.totals.refused == 1.0
+
+
+@pytest.mark.parametrize("answers", [1, 99])
+def test_an_answer_to_a_report_that_this_stream_did_not_send_is_ignored(
+    answers: int, pod: Pod, caplog: pytest.LogCaptureFixture
+) -> None:
+    pod.pass_seconds(INTERVAL)
+    pod.agent.hello()
+    pod.sent.clear()
+    pod.agent.receive(assignment(answers=answers))
+    assert (pod.sent, pod.member.tenure.assignment) == ([], None)
+    assert f"answers report {answers}, which this stream did not send" in caplog.text
+
+
+def test_an_answer_for_a_policy_that_the_pod_does_not_use_is_ignored(
+    pod: Pod, caplog: pytest.LogCaptureFixture
+) -> None:
+    pod.agent.hello()
+    pod.agent.receive(assignment(answers=0, policy="ns/other"))
+    assert (pod.sent, pod.member.tenure.assignment) == ([], None)
+    assert "ns/other" in caplog.text
+
+
+def test_answers_are_matched_among_the_newest_reports_only(pod: Pod) -> None:
+    pod.agent.hello()
+    for _ in range(REMEMBERED_REPORTS):
+        pod.pass_seconds(INTERVAL)
+    assert sorted(pod.agent.sent_at) == list(range(1, REMEMBERED_REPORTS + 1))
+
+
+def test_changed_settings_reach_the_gate_and_the_forecast(pod: Pod) -> None:
+    changed = msgspec.structs.replace(
+        pod.member.settings,
+        report_interval_seconds=5.0,
+        forecast=ForecastSettings(model="SimpleSmoothing", quantile=0.9, horizon_windows=2),
+        cost=CostSettings(default=3.0),
+    )
+    pod.agent.hello()
+    pod.agent.receive(assignment(answers=0, next_report_seconds=5.0, settings=changed))
+    assert (pod.member.settings, pod.member.predictor.name) == (changed, "SimpleSmoothing")
+    pod.pass_seconds(5.0)
+    assert len(pod.newest().forecasts) == 2
+    pod.pass_seconds(5.0)
+    assert len(pod.reports()) == 2
+
+
+def test_what_was_learned_stays_when_only_other_settings_change(pod: Pod) -> None:
+    before = pod.member.predictor
+    pod.agent.hello()
+    pod.agent.receive(
+        assignment(answers=0, settings=msgspec.structs.replace(pod.member.settings, cost=CostSettings(default=2.0)))
+    )
+    assert pod.member.predictor is before
+
+
+def test_a_forecast_model_that_is_not_known_keeps_the_old_one(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
+    before = pod.member.predictor
+    forecast = ForecastSettings(model="Oracle", quantile=0.95, horizon_windows=3)
+    changed = msgspec.structs.replace(pod.member.settings, forecast=forecast)
+    pod.agent.hello()
+    pod.agent.receive(assignment(answers=0, settings=changed))
+    pod.agent.receive(assignment(answers=0, settings=changed))
+    assert (pod.member.predictor, pod.member.settings) == (before, changed)
+    assert [message.split(":")[0] for message in caplog.messages] == ["ns/llm keeps forecasting with Ensemble"]
+
+
+def refused(code: int = 410, policy: str = "ns/llm") -> Refused:
+    return Refused(code=code, policy=policy, sentence="no")
+
+
+def is_open(pod: Pod) -> bool:
+    return pod.member.tenure.allowance(pod.now).kind == "open"
+
+
+def test_a_policy_that_is_gone_twice_opens_the_gate(pod: Pod) -> None:
+    pod.agent.receive(refused())
+    assert not is_open(pod)
+    pod.now += INTERVAL
+    pod.agent.receive(refused())
+    assert is_open(pod)
+    # Far more than the bucket holds.
+    pod.member.listener.gate.ask(1e6, lambda verdict: None)
+    assert pod.member.listener.meter.totals.admitted == 1e6
+
+
+def test_a_policy_that_is_gone_twice_at_once_does_not_open_the_gate(pod: Pod) -> None:
+    pod.agent.receive(refused())
+    pod.agent.receive(refused())
+    assert not is_open(pod)
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 429, 503])
+def test_other_refusals_are_as_no_answer(code: int, pod: Pod) -> None:
+    pod.agent.hello()
+    pod.agent.receive(assignment(answers=0))
+    for _ in range(3):
+        pod.agent.receive(refused(code))
+        pod.now += 1.0
+    assert pod.member.tenure.allowance(pod.now).fill_rate == 40.0
+
+
+def test_a_refusal_reaches_only_the_policy_that_it_names(make_pod: Callable[..., Pod]) -> None:
+    pod = make_pod("ns/llm", "ns/api")
+    for _ in range(2):
+        pod.agent.receive(refused(policy="ns/api"))
+        pod.now += INTERVAL
+    assert [member.tenure.abandoned for member in pod.agent.members] == [False, True]
+
+
+def test_a_grant_closes_the_gate_of_a_policy_that_came_back(pod: Pod) -> None:
+    for _ in range(2):
+        pod.agent.receive(refused())
+        pod.now += INTERVAL
+    pod.agent.hello()
+    pod.agent.receive(assignment(answers=0))
+    assert pod.member.tenure.allowance(pod.now).kind == "bucket"
+
+
+def test_a_window_that_was_slept_through_is_a_gap_and_no_load(pod: Pod) -> None:
+    for _ in range(20):
+        pod.offer(100.0)
+        pod.pass_seconds(INTERVAL)
+    before = pod.newest().forecasts[0].mean
+    assert before == pytest.approx(10.0, rel=0.05)
+    pod.offer(1.0)
+    pod.pass_seconds(100 * INTERVAL)
+    assert pod.newest().window_seconds == 100 * INTERVAL
+    assert pod.newest().forecasts[0].mean == pytest.approx(before, rel=0.2)
+
+
+def test_silence_is_a_load_of_zero(pod: Pod) -> None:
+    for tokens in [100.0] * 20 + [0.0] * 20:
+        pod.offer(tokens)
+        pod.pass_seconds(INTERVAL)
+    assert pod.newest().forecasts[0].mean < 2.0
+
+
+def test_a_lease_from_before_the_start_goes_on(pod: Pod) -> None:
+    pod.member.restore(assignment(answers=4), counted_from=pod.now - 5.0, now=pod.now)
+    assert pod.member.listener.gate.bucket.fill_rate == 40.0
+    hello = pod.agent.hello()
+    assert isinstance(hello, Hello)
+    (holding,) = hello.holdings
+    assert (holding.grant_sequence, holding.fill_rate, holding.safe_rate) == (7, 40.0, 8.0)
+    assert holding.seconds_left == pytest.approx(7.0)
+    pod.pass_seconds(7.5)
+    assert pod.member.listener.gate.bucket.fill_rate == 8.0
+
+
+def test_the_last_word_closes_every_window_whatever_its_length(make_pod: Callable[..., Pod]) -> None:
+    pod = make_pod("ns/llm", "ns/api")
+    pod.now += 2.0
+    pod.agent.report_now()
+    (report,) = pod.reports()
+    assert [(entry.policy, round(entry.window_seconds, 6)) for entry in report.entries] == [
+        ("ns/llm", 2.0),
+        ("ns/api", 2.0),
+    ]
+
+
+def test_the_first_answer_is_awaited_without_tokens_and_then_the_safe_rate_runs(pod: Pod) -> None:
+    bucket = pod.member.listener.gate.bucket
+    assert bucket.fill_rate == 0.0
+    pod.pass_seconds(2.5)
+    assert bucket.fill_rate == 5.0
