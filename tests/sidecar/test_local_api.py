@@ -170,7 +170,7 @@ async def test_the_pods_own_api_is_closed_to_others(net: Any) -> None:
     """A peer that reaches the port over an address that isn't loopback stands for anyone outside the pod."""
     try:
         with socket.socket(type=socket.SOCK_DGRAM) as probe:
-            probe.connect(("192.0.2.255", 9))  # Sends nothing; the kernel picks the address it would send from.
+            probe.connect(("198.51.100.1", 9))  # Sends nothing; the kernel picks the address it would send from.
             outside = probe.getsockname()[0]
     except OSError:
         pytest.skip("this machine has no address but loopback")
