@@ -17,6 +17,8 @@ from forefill_operator.kube import api
 DURATION_SECONDS = 15.0
 RENEW_SECONDS = 5.0
 RETRY_SECONDS = 1.0
+# A rival may take the Lease one duration after it saw the newest renewal; by then this operator has long stopped.
+GIVE_UP_SECONDS = 10.0
 
 _log = logging.getLogger("forefill.lease")
 
@@ -58,7 +60,15 @@ def renewed(lease: api.Object, holder: str, wall_time: str) -> api.Object:
 class Leadership:
     """`acquire` waits for the Lease, `keep` renews it until cancelled or lost, `release` frees it for the next one."""
 
-    def __init__(self, client: api.Api, namespace: str, name: str, holder: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        client: api.Api,
+        namespace: str,
+        name: str,
+        holder: str,
+        clock: Callable[[], float],
+        renew_seconds: float = RENEW_SECONDS,
+    ) -> None:
         self._api = client
         self._folder = api.path("coordination.k8s.io/v1", "leases", namespace)
         self._path = f"{self._folder}/{name}"
@@ -69,7 +79,9 @@ class Leadership:
         }
         self._holder = holder
         self._clock = clock
+        self._renew_seconds = renew_seconds
         self._lease: api.Object = {}
+        self._renewed_at = 0.0
         self.held = False
 
     async def acquire(self) -> None:
@@ -97,18 +109,29 @@ class Leadership:
             raise
 
     async def _renew(self) -> None:
-        renewed_at = self._clock()
+        pause = self._renew_seconds
         while True:
-            await asyncio.sleep(RENEW_SECONDS)
+            await asyncio.sleep(pause)
             try:
-                await self._write(self._holder)
-                renewed_at = self._clock()
-            except api.Conflict:
-                raise Lost("another operator took the Lease") from None
+                # A call that hangs must not outlive the Lease.
+                async with asyncio.timeout(self._renewed_at + GIVE_UP_SECONDS - self._clock()):
+                    await self._renew_once()
+                pause = self._renew_seconds
+            except TimeoutError:
+                raise Lost(f"the Lease could not be renewed for {GIVE_UP_SECONDS:.0f} s") from None
             except api.ApiError as error:
                 _log.warning("the Lease was not renewed: %s", error)
-                if self._clock() - renewed_at > DURATION_SECONDS - RENEW_SECONDS:
-                    raise Lost(f"the Lease could not be renewed for {DURATION_SECONDS:.0f} s") from None
+                pause = RETRY_SECONDS
+
+    async def _renew_once(self) -> None:
+        try:
+            await self._write(self._holder)
+        except api.Conflict:
+            # Also when the answer to an earlier renewal was lost, or somebody touched another field.
+            self._lease = await self._read()
+            if look(self._lease, None, 0.0).holder != self._holder:
+                raise Lost("another operator took the Lease") from None
+            await self._write(self._holder)
 
     async def release(self) -> None:
         try:
@@ -124,4 +147,7 @@ class Leadership:
 
     async def _write(self, holder: str) -> None:
         wall_time = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        sent_at = self._clock()
         self._lease = await self._api.replace(self._path, renewed(self._lease, holder, wall_time))
+        # A rival's clock starts when it sees the renewal, which is never before it was sent.
+        self._renewed_at = sent_at
