@@ -177,12 +177,9 @@ class Controller:
 
     def status(self, key: str, now: float) -> PolicyStatus | None:
         """None when there is no such policy."""
-        book, rejected = self.books.get(key), self._invalid.get(key)
-        if key in self._removed or (book is None and rejected is None):
-            return None
+        book, rejected = None if key in self._removed else self.books.get(key), self._invalid.get(key)
         if book is None:
-            assert rejected is not None
-            return status.status_of_invalid(*rejected)
+            return status.status_of_invalid(*rejected) if rejected else None
         invalid, generation = rejected or (None, book.policy.generation)
         return status.status_of(book, invalid, generation, now)
 

@@ -37,6 +37,10 @@ class Pod:
     def member(self) -> Member:
         return self.agent.members[0]
 
+    def send(self, message: Up) -> bool:
+        self.sent.append(message)
+        return True
+
     def pass_seconds(self, seconds: float) -> None:
         self.now += seconds
         self.agent.step(self.now)
@@ -68,7 +72,7 @@ def make_pod(net: Any) -> Callable[..., Pod]:
                     report_due=start + INTERVAL,
                 )
             )
-        agent = Agent("boot", "test", members, lambda message: made.sent.append(message) is None, lambda: made.now)
+        agent = Agent("boot", "test", members, lambda message: made.send(message), lambda: made.now)
         made = Pod(agent, start)
         for member in members:
             member.listener.meter.started_at = start

@@ -43,22 +43,29 @@ class Statuses:
         self._controller = controller
         self._policies = policies
         self._clock = clock
+        # By uid: a policy that comes back under its name has no status yet.
         self._written: dict[str, tuple[Manifest, float]] = {}
 
     async def keep(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            for key in list(self._policies.bodies):
-                await self._write(key)
+            await self.write()
+
+    async def write(self) -> None:
+        """Write each status that is due."""
+        present = {body["metadata"]["uid"] for body in self._policies.bodies.values()}
+        self._written = {uid: written for uid, written in self._written.items() if uid in present}
+        for key in list(self._policies.bodies):
+            await self._write(key)
 
     async def _write(self, key: str) -> None:
         now = self._clock()
         value = self._controller.status(key, now)
         body = self._policies.bodies.get(key)
         if value is None or body is None:
-            self._written.pop(key, None)
             return
-        written, at = self._written.get(key, (body.get("status") or {}, -FIGURES_SECONDS))
+        uid = body["metadata"]["uid"]
+        written, at = self._written.get(uid, (body.get("status") or {}, -FIGURES_SECONDS))
         wanted = status.manifest(value, written, _wall_time())
         if not is_due(wanted, written, now - at):
             return
@@ -69,7 +76,7 @@ class Statuses:
         except api.ApiError as error:
             _log.warning("the status of TokenPolicy %s could not be written: %s", key, error)
             return
-        self._written[key] = (wanted, now)
+        self._written[uid] = (wanted, now)
 
 
 def _with_removals(wanted: Manifest, written: Manifest) -> dict[str, Any]:
