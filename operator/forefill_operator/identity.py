@@ -3,12 +3,16 @@
 import asyncio
 import csv
 import hmac
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from forefill_operator.client import Client
+
+
+_log = logging.getLogger("forefill.operator")
 
 
 class Rejected(Exception):
@@ -39,9 +43,20 @@ class StaticTokens:
 
     path: Path
 
+    def read(self) -> list[tuple[str, Client]]:
+        """Raises OSError and BadTokenFile."""
+        try:
+            return read_tokens(self.path.read_text(encoding="utf-8").splitlines(), str(self.path))
+        except UnicodeDecodeError as error:
+            raise BadTokenFile(f"{self.path}: byte {error.start} is not UTF-8") from None
+
     async def authenticate(self, token: str) -> Client:
-        text = await asyncio.to_thread(self.path.read_text)
-        for known, client in read_tokens(text.splitlines(), str(self.path)):
+        try:
+            pairs = await asyncio.to_thread(self.read)
+        except (OSError, BadTokenFile) as error:
+            _log.error("nobody can be let in: %s", error)
+            raise Rejected(503, "the operator can't read its token file") from None
+        for known, client in pairs:
             if hmac.compare_digest(known.encode(), token.encode()):
                 return client
         raise Rejected(401, "the token is not in the operator's token file")
@@ -55,9 +70,8 @@ def read_tokens(lines: Iterable[str], source: str) -> list[tuple[str, Client]]:
         if not any(fields) or fields[0].startswith("#"):
             continue
         if len(fields) not in (3, 4) or not all(fields):
-            raise BadTokenFile(
-                f"{source} line {number}: expected token,name,uid[,namespace], found {len(fields)} fields"
-            )
+            found = f"{len(fields)} fields" if all(fields) else "an empty field"
+            raise BadTokenFile(f"{source} line {number}: expected token,name,uid[,namespace], found {found}")
         token, name, uid, namespace = [*fields, "default"][:4]
         pairs.append((token, Client(namespace=namespace, service_account="static", pod=name, pod_uid=uid, labels={})))
     return pairs

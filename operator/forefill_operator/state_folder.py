@@ -1,6 +1,7 @@
 """What an operator without a cluster keeps in a folder between runs: certificates, and which policies it has served."""
 
 import datetime
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from forefill_operator.kube.certificates import BadPair, Pair
 from forefill_operator.policy import TokenPolicy
 
 AUTHORITY, SERVING = "ca", "serving"
+
+_log = logging.getLogger("forefill.operator")
 
 
 def ensure_certificate(folder: Path, hosts: Sequence[str], now: datetime.datetime) -> tuple[Path, Path]:
@@ -53,11 +56,21 @@ class Served:
     path: Path
 
     def is_new(self, policy: TokenPolicy) -> bool:
-        """Whether no operator of this folder has served the policy; from then on it counts as served."""
+        """Whether no operator of this folder has served the policy; from then on it counts as served.
+
+        False, and logged, when the disk can't say or keep it: then leases may be out there.
+        """
+        try:
+            return self._note(policy.uid)
+        except (OSError, UnicodeDecodeError) as error:
+            _log.error("%s: nobody can say whether %s was served before: %s", self.path, policy.key, error)
+            return False
+
+    def _note(self, uid: str) -> bool:
         known = self.path.read_text().split() if self.path.exists() else []
-        if policy.uid in known:
+        if uid in known:
             return False
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self.path.open("a") as file:
-            file.write(f"{policy.uid}\n")
+            file.write(f"{uid}\n")
         return True
