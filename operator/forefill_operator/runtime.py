@@ -53,10 +53,11 @@ class Runtime:
     async def run(self) -> None:
         """Serve until `stopping` is set. Raises OSError when an address can't be had, and whatever ends a chore."""
         health = Health(self._expose, self._alive, self.ready)
-        port = await self.server.start(*self.stream, self.context)
-        health_port = await health.start(*self.health)
-        _log.info("streams on %s:%d, health and metrics on %s:%d", self.stream[0], port, self.health[0], health_port)
         try:
+            port = await self.server.start(*self.stream, self.context)
+            health_port = await health.start(*self.health)
+            where = self.stream[0], port, self.health[0], health_port
+            _log.info("streams on %s:%d, health and metrics on %s:%d", *where)
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._tick()), *(group.create_task(_run(chore)) for chore in self.chores)]
                 await self._stopped(tasks)

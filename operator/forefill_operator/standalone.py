@@ -21,6 +21,8 @@ RELOAD_SECONDS = 1.0
 HOSTS = ("localhost", "127.0.0.1", "::1")
 
 _log = logging.getLogger("forefill.operator")
+# Name, time of change and size of each file.
+Stamps = frozenset[tuple[str, int, int]]
 
 
 async def run(options: argparse.Namespace) -> None:
@@ -30,7 +32,7 @@ async def run(options: argparse.Namespace) -> None:
     tokens = identity.StaticTokens(options.tokens or options.state / "tokens.csv")
     folder = Folder(options.policies)
     try:
-        identity.read_tokens(tokens.path.read_text().splitlines(), str(tokens.path))
+        tokens.read()
         folder.read()
         context = _context(options)
     except OSError as error:
@@ -70,8 +72,19 @@ def _context(options: argparse.Namespace) -> ssl.SSLContext:
         certificate, key = state_folder.ensure_certificate(options.state, HOSTS, datetime.datetime.now(datetime.UTC))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(certificate, key)
+    _load(context, certificate, key)
     return context
+
+
+def _load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    for path in (certificate, key):
+        # The ssl module's own errors name no file.
+        path.open("rb").close()
+    try:
+        # An encrypted key is refused, where OpenSSL would ask the terminal.
+        context.load_cert_chain(certificate, key, password=b"")
+    except ssl.SSLError:
+        raise Misused(f"{certificate} and {key}: hold no certificate with its key") from None
 
 
 @dataclass
@@ -80,10 +93,10 @@ class Folder:
 
     path: Path
     policies: dict[str, TokenPolicy] = field(default_factory=dict)
-    _seen: frozenset[tuple[str, int, int]] = frozenset()
+    _seen: Stamps | str = ""
 
     def read(self) -> None:
-        """Raises manifests.InvalidManifest."""
+        """Raises OSError and manifests.InvalidManifest."""
         self._seen = self._stamps()
         self.policies = manifests.read_folder(self.path, self.policies)
 
@@ -92,15 +105,14 @@ class Folder:
     ) -> None:
         while True:
             await asyncio.sleep(RELOAD_SECONDS)
-            stamps = await asyncio.to_thread(self._stamps)
-            if stamps == self._seen:
-                continue
             before = self.policies
             try:
+                if await asyncio.to_thread(self._stamps) == self._seen:
+                    continue
                 self.read()
-            except manifests.InvalidManifest as invalid:
+            except (OSError, manifests.InvalidManifest) as fault:
                 metrics.policies_invalid(1)
-                _log.error("the policies stay as they were: %s", invalid)
+                _log.error("the policies stay as they were: %s", fault)
                 continue
             metrics.policies_invalid(0)
             for key in before.keys() - self.policies.keys():
@@ -108,7 +120,11 @@ class Folder:
             for policy in self.policies.values():
                 server.deliver(controller.put_policy(policy, clock(), is_new=served.is_new(policy)))
 
-    def _stamps(self) -> frozenset[tuple[str, int, int]]:
-        entries = [entry for entry in self.path.iterdir() if entry.suffix in (".yaml", ".yml")]
-        stats = [(entry.name, entry.stat()) for entry in entries]
+    def _stamps(self) -> Stamps | str:
+        """How the files look; why they can't be seen, when they can't."""
+        try:
+            entries = [entry for entry in self.path.iterdir() if entry.suffix in (".yaml", ".yml")]
+            stats = [(entry.name, entry.stat()) for entry in entries]
+        except OSError as error:
+            return str(error)
         return frozenset((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
