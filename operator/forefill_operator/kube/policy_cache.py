@@ -1,4 +1,4 @@
-"""All TokenPolicies as the injector needs them: at hand without a call, and still there when the API server is away."""
+"""All TokenPolicies as the injector needs them: fresh, and still there when the API server does not answer."""
 
 import asyncio
 import logging
@@ -10,13 +10,15 @@ from forefill_operator.kube.listeners import Candidate
 from forefill_operator.policy import API_VERSION, PLURAL, InvalidPolicy, parse_policy
 
 RETRY_SECONDS = 2.0
+# Well inside the time that the API server gives the webhook.
+ASK_SECONDS = 2.0
 REWATCH_SECONDS = 0.5
 
 _log = logging.getLogger("forefill.policies")
 
 
 class PolicyCache:
-    """`follow` keeps it up to date; `lookup` answers, asking the API server only for what was not seen yet."""
+    """`lookup` asks the API server; what `follow` has seen answers while it is away."""
 
     def __init__(self, server: Api) -> None:
         self._api = server
@@ -60,13 +62,11 @@ class PolicyCache:
             self._known[key] = found
 
     async def lookup(self, keys: Sequence[str], namespace: str) -> Mapping[str, Candidate]:
-        """The policies `keys`, or without any all of `namespace`.
+        """The policies `keys`, or without any all of `namespace`, as they stand now; as last seen if nobody answers.
 
-        A policy applied in the same breath as its pods may not have come by the watch yet: it is asked for.
+        A watch can be behind, and what it says goes into a pod for the pod's life: so each pod's policies are asked for.
         """
-        found = self._held(keys, namespace)
-        if not found or len(found) < len(keys):
-            await self._ask(keys, namespace)
+        await self._ask(keys, namespace)
         return self._held(keys, namespace)
 
     def _held(self, keys: Sequence[str], namespace: str) -> dict[str, Candidate]:
@@ -76,15 +76,20 @@ class PolicyCache:
 
     async def _ask(self, keys: Sequence[str], namespace: str) -> None:
         try:
-            if keys:
-                for key in keys:
-                    await self._ask_one(key)
-            else:
-                listing = await self._api.list(api.path(API_VERSION, PLURAL, namespace))
-                for key, found in map(_candidate, listing.items):
-                    self._set(key, found)
-        except api.ApiError as error:
+            async with asyncio.timeout(ASK_SECONDS):
+                if keys:
+                    for key in keys:
+                        await self._ask_one(key)
+                else:
+                    await self._ask_all(namespace)
+        except (api.ApiError, TimeoutError) as error:
             _log.warning("TokenPolicies of a pod in %s can't be asked for: %s", namespace, error)
+
+    async def _ask_all(self, namespace: str) -> None:
+        listing = await self._api.list(api.path(API_VERSION, PLURAL, namespace))
+        present = dict(map(_candidate, listing.items))
+        for key in {*self._held((), namespace), *present}:
+            self._set(key, present.get(key))
 
     async def _ask_one(self, key: str) -> None:
         namespace, _, name = key.partition("/")

@@ -8,6 +8,8 @@ from forefill_operator.kube.api import Api
 from forefill_operator.kube.policy_cache import PolicyCache
 
 LIST = "GET /apis/forefill.io/v1alpha1/tokenpolicies"
+SHOP = "GET /apis/forefill.io/v1alpha1/namespaces/shop/tokenpolicies"
+ONE = f"{SHOP}/llm"
 Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
 
 
@@ -38,7 +40,24 @@ async def known(cache: PolicyCache) -> dict[str, int]:
 
 async def test_what_is_listed_is_known_with_its_clients(cache: PolicyCache) -> None:
     assert await known(cache) == {"shop/llm": 3, "other/db": 3}
+    assert (await cache.lookup([], "shop"))["shop/llm"].clients == 7
+
+
+async def test_what_stands_now_wins_over_what_was_watched(
+    cache: PolicyCache, api_server: Any, manifest: Callable[..., Any]
+) -> None:
+    api_server.answers[ONE] = (200, versioned(manifest(counted=9), 12))
+    assert (await cache.lookup(["shop/llm"], "shop"))["shop/llm"].clients == 9
+
+
+async def test_while_nobody_answers_what_was_seen_does(cache: PolicyCache, api_server: Any) -> None:
+    api_server.answers[ONE] = (503, {"reason": "ServiceUnavailable", "message": "come back"})
     assert (await cache.lookup(["shop/llm"], "shop"))["shop/llm"].clients == 7
+
+
+async def test_a_policy_that_left_its_namespace_is_not_offered(cache: PolicyCache, api_server: Any) -> None:
+    api_server.answers[SHOP] = (200, {"metadata": {"resourceVersion": "20"}, "items": []})
+    assert await cache.lookup([], "shop") == {}
 
 
 async def test_changes_come_by_the_watch(
