@@ -64,7 +64,7 @@ class PolicyCache:
     async def lookup(self, keys: Sequence[str], namespace: str) -> Mapping[str, Candidate]:
         """The policies `keys`, or without any all of `namespace`, as they stand now; as last seen if nobody answers.
 
-        A watch can be behind, and what it says goes into a pod for the pod's life: so each pod's policies are asked for.
+        A watch can be behind, and what it says goes into a pod for the pod's life: so each pod's policies are asked.
         """
         await self._ask(keys, namespace)
         return self._held(keys, namespace)
