@@ -109,7 +109,8 @@ class Leadership:
             raise
 
     async def _renew(self) -> None:
-        pause = self._renew_seconds
+        # At once: what came between acquiring and keeping may have taken the Lease's whole time.
+        pause = 0.0
         while True:
             await asyncio.sleep(pause)
             try:

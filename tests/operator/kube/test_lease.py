@@ -159,12 +159,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def make(leases: Leases, clock: Clock) -> AsyncIterator[Callable[[str], Leadership]]:
+async def make(leases: Leases, clock: Clock) -> AsyncIterator["Make"]:
     async with Api(Credentials(leases.url, ssl.create_default_context(), token="mine")) as connected:
-        yield lambda holder: Leadership(connected, "forefill", "operator", holder, clock, renew_seconds=0.05)
+        yield lambda holder, renew_seconds=0.05: Leadership(
+            connected, "forefill", "operator", holder, clock, renew_seconds
+        )
 
 
-Make = Callable[[str], Leadership]
+Make = Callable[..., Leadership]
 
 
 @contextlib.asynccontextmanager
@@ -233,6 +235,14 @@ async def test_a_lease_that_another_took_is_lost(leases: Leases, make: Make) -> 
     with pytest.raises(Lost, match="another operator took the Lease"):
         await asyncio.wait_for(leadership.keep(), 10.0)
     assert (leadership.held, leases.holder) == (False, "you")
+
+
+async def test_a_lease_that_ended_before_it_was_kept_is_lost_at_once(make: Make, clock: Clock) -> None:
+    leadership = make("me", renew_seconds=3600.0)
+    await leadership.acquire()
+    clock.ahead += GIVE_UP_SECONDS
+    with pytest.raises(Lost, match="could not be renewed for 10 s"):
+        await asyncio.wait_for(leadership.keep(), 5.0)
 
 
 async def test_a_renewal_whose_answer_was_lost_is_no_loss(leases: Leases, make: Make, eventually: Any) -> None:
