@@ -11,7 +11,6 @@ from typing import Protocol
 
 from forefill_operator.client import Client
 
-
 _log = logging.getLogger("forefill.operator")
 
 
