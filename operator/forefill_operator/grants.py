@@ -5,7 +5,8 @@ from msgspec import Struct
 from forefill_operator.learning import last_rate
 from forefill_operator.ledger import CLOCK_MARGIN, Envelope, Held
 from forefill_operator.member import Member
-from forefill_operator.policy import SAFE_SHARE, Spec, TokenPolicy
+from forefill_operator.policy import SAFE_SHARE, TokenPolicy
+from forefill_operator.spec import Spec
 from forefill_protocol.messages import (
     Assignment,
     CostSettings,

@@ -3,7 +3,8 @@
 from forefill_operator.client import Client
 from forefill_operator.demand import Demand
 from forefill_operator.ledger import CLOCK_MARGIN
-from forefill_operator.policy import REPORT_MARGIN_SECONDS, ReportSpec
+from forefill_operator.policy import REPORT_MARGIN_SECONDS
+from forefill_operator.spec import ReportSpec
 from forefill_protocol.messages import Assignment
 
 # Sequences a sidecar may bring along; beyond them a claim can't be one of a grant.

@@ -3,22 +3,20 @@
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 from cryptography import x509
 from msgspec import Struct
 
+from forefill_operator.spec import Inject, LabelSelector, Spec, Upstream
 from forefill_protocol.podsettings import HEALTH_PORT
-
-if TYPE_CHECKING:
-    from forefill_operator.policy import Inject, LabelSelector, Spec, Upstream
 
 Faults = Iterator[tuple[str, str]]
 
 
-def faults(spec: "Spec") -> Faults:
+def faults(spec: Spec) -> Faults:
     """Field and sentence of everything that one field's schema can't see, in the order in which it is worth mending."""
     numbers = dict(_numbers(spec, "spec"))
     for field, number in numbers.items():
@@ -67,7 +65,7 @@ def _numbers(value: Any, field: str) -> Iterator[tuple[str, float]]:
         yield field, value
 
 
-def _upstream_faults(upstream: "Upstream") -> Faults:
+def _upstream_faults(upstream: Upstream) -> Faults:
     field = "spec.upstream.url"
     try:
         parts = urlsplit(upstream.url)
@@ -92,7 +90,7 @@ def _holds_certificates(bundle: str) -> bool:
         return False
 
 
-def _inject_faults(inject: "Inject") -> Faults:
+def _inject_faults(inject: Inject) -> Faults:
     if inject.port == HEALTH_PORT:
         yield "spec.inject.port", f"can't be {HEALTH_PORT}, which is the sidecar's own for probes and metrics"
     if not 1024 <= inject.port <= 65535:
@@ -111,7 +109,7 @@ def _inject_faults(inject: "Inject") -> Faults:
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*_(URL|HOST|ENDPOINT)")
 
 
-def _selector_faults(selector: "LabelSelector") -> Faults:
+def _selector_faults(selector: LabelSelector) -> Faults:
     for index, requirement in enumerate(selector.match_expressions):
         if (requirement.operator in ("In", "NotIn")) != bool(requirement.values):
             field = f"spec.clients.podSelector.matchExpressions[{index}].values"

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from forefill_operator.policy import LabelSelector, LabelSelectorRequirement, TokenPolicy
+from forefill_operator.policy import TokenPolicy
+from forefill_operator.spec import LabelSelector, LabelSelectorRequirement
 
 
 def admits(policy: TokenPolicy, namespace: str, labels: Mapping[str, str]) -> bool:

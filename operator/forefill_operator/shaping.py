@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from forefill_operator.policy import FillRate
+from forefill_operator.spec import FillRate
 
 Clamp = Literal["None", "Min", "Max"]
 

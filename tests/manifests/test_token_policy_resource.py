@@ -12,7 +12,7 @@ import yaml
 
 from forefill_operator import schema
 from forefill_operator.manifests import InvalidManifest, read_file
-from forefill_operator.policy import Spec
+from forefill_operator.spec import Spec
 from forefill_operator.status import PolicyStatus
 from forefill_sidecar.forecast import MODELS
 

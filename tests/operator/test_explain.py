@@ -2,8 +2,8 @@ import pytest
 
 from forefill_operator import explain
 from forefill_operator.plan import Plan
-from forefill_operator.policy import FillRate
 from forefill_operator.shaping import Load, shape
+from forefill_operator.spec import FillRate
 
 RATE = FillRate(base=50.0, min=20.0, max=400.0)
 

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forefill_operator.policy import FillRate
 from forefill_operator.shaping import Load, Terms, shape
+from forefill_operator.spec import FillRate
 
 RATE = FillRate(base=50.0, min=20.0, max=400.0)
 HALF = Load(cpu=0.9, memory=0.4, network=0.2, weight=-100.0)

@@ -42,7 +42,8 @@ class PolicyWatch:
 
     async def close(self) -> None:
         self._stop.set()
-        await asyncio.to_thread(self._thread.join, 10.0)
+        if self._thread.ident is not None:
+            await asyncio.to_thread(self._thread.join, 10.0)
 
     def _run(self) -> None:
         try:

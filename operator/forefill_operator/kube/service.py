@@ -78,7 +78,6 @@ class Service:
             stream=options.stream,
             health=options.health,
             chores=[
-                self._hold_lease,
                 self._policies.resync,
                 Statuses(client, controller, self._policies, time.monotonic).keep,
                 Reaper(client, controller, self._deliver, time.monotonic).watch,
@@ -91,22 +90,33 @@ class Service:
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._runtime.stop_on_signals()
-        await self._until_done(self._refresh_certificates)
-        await self._until_done(self._policies.list)
-        self._listed = True
-        self._watch.start()
+        holding = self._loop.create_task(self._hold_lease())
         try:
-            await self._runtime.run()
+            await self._serve()
         finally:
             await self._watch.close()
+            holding.cancel()
+            await asyncio.wait([holding])
             if self._leadership.held:
                 await self._leadership.release()
+        if not holding.cancelled():
+            holding.result()
+
+    async def _serve(self) -> None:
+        await self._until_done(self._refresh_certificates)
+        await self._until_done(self._policies.list)
+        if not self._runtime.stopping.is_set():
+            self._listed = True
+            self._watch.start()
+            await self._runtime.run()
 
     async def _hold_lease(self) -> None:
+        """However it ends, this operator must not answer after it."""
         try:
             await self._leadership.keep()
         except Lost as lost:
             _log.error("this operator stops answering: %s", lost)
+        finally:
             self._runtime.stopping.set()
 
     async def _until_done(self, step: Chore) -> None:
