@@ -18,7 +18,6 @@ from forefill_operator.kube.credentials import Credentials
 from forefill_operator.policy import GROUP, PLURAL, VERSION
 
 Seen = Callable[[Mapping[str, Any], bool], None]
-ANNOTATION_PREFIX = GROUP
 # The token is read again this often, well before the kubelet's next one replaces it.
 LOGIN_LIFE = datetime.timedelta(minutes=10)
 
@@ -101,9 +100,6 @@ def _registry(seen: Seen, credentials: Credentials) -> kopf.OperatorRegistry:
 
 def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
-    settings.persistence.finalizer = f"{GROUP}/unused"
-    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=ANNOTATION_PREFIX)
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=ANNOTATION_PREFIX)
     # The resource is known and installed by the chart: scanning would ask for rights that nothing else needs.
     settings.scanning.disabled = True
     # A deaf watch is renewed: bookmarks come at least once a minute on a live one.
