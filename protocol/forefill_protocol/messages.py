@@ -13,6 +13,7 @@ PROTOCOL_VERSION = 1
 STREAM_PATH = "/v1/stream"
 
 Amount = Annotated[float, Meta(ge=0.0, le=1e12)]
+Coefficient = Annotated[float, Meta(ge=-100.0, le=100.0)]
 Seconds = Annotated[float, Meta(ge=0.0, le=1e9)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 PolicyName = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$")]
@@ -68,8 +69,10 @@ class PolicyReport(Struct, frozen=True, omit_defaults=True):
     """What one pod asked of one policy in one window.
 
     `offered` counts the tokens of requests that first arrived in the window, `backlog` the tokens that wait at its end.
-    `forecasts` holds one entry a coming window, nearest first. `grant_sequence` and `policy_generation` name what the
-    sidecar enforces, so every report acknowledges too.
+    `forecasts` holds one entry a coming window, nearest first, without what `expectations` declare: that comes on top,
+    and is weighted already by how much of earlier declarations came true. `grant_sequence` and `policy_generation` name
+    what the sidecar enforces, so every report acknowledges too. An `early` one is sent inside a window; it and the
+    window's last report each tell of their own part, and `window_seconds` is how long that part was.
     """
 
     policy: PolicyName
@@ -135,11 +138,39 @@ class Step(Struct, frozen=True, omit_defaults=True):
 
 
 class ForecastSettings(Struct, frozen=True, omit_defaults=True):
-    """Which model forecasts, the quantile that early reports watch, and how many windows ahead."""
+    """Which model forecasts, the quantile that early reports watch, and how many windows ahead.
+
+    `time_zone` is an IANA name, UTC when empty: days and weeks begin there. `user_header` names the request header by
+    which shares are counted per user; when empty no user is told from another.
+    """
 
     model: ShortText
     quantile: Annotated[float, Meta(gt=0.0, lt=1.0)]
     horizon_windows: Annotated[int, Meta(ge=1, le=12)]
+    time_zone: ShortText = ""
+    user_header: ShortText = ""
+
+
+class Inherited(Struct, frozen=True, omit_defaults=True):
+    """What one pod of a workload usually offers, for a pod that has not learned it: rates are of one pod, tokens/s.
+
+    Means and errors are of windows of `interval_seconds`. `level` is the long-run mean, `scale` the mean absolute error
+    of a forecast one window ahead. `weekday` and `weekend` hold, for each quarter of an hour of such a day in the
+    policy's time zone, its mean over `level`; both are empty while unknown. `ar`, `ma`, `differenced` are an ARIMA
+    whose signs are those of x_t = sum ar_i x_{t-i} + e_t + sum ma_i e_{t-i}, of the differences or of the rate less
+    `level`. `experts` are the first weights of the default model's experts, in the order of docs/forecasting.md;
+    empty, or summing to 1.
+    """
+
+    interval_seconds: Seconds
+    level: Amount
+    scale: Amount
+    weekday: Annotated[list[Amount], Meta(max_length=96)] = []
+    weekend: Annotated[list[Amount], Meta(max_length=96)] = []
+    ar: Annotated[list[Coefficient], Meta(max_length=8)] = []
+    ma: Annotated[list[Coefficient], Meta(max_length=8)] = []
+    differenced: bool = True
+    experts: Annotated[list[Amount], Meta(max_length=16)] = []
 
 
 class QueueSettings(Struct, frozen=True, omit_defaults=True):
@@ -193,7 +224,9 @@ class Assignment(Message, frozen=True, omit_defaults=True, tag="assignment"):
     """A grant: `fill_rate` for `rate_seconds`, `safe_rate` until `lease_seconds`, then the policy's fallback.
 
     All durations count from the moment the sidecar *sent* report `answers`; a push names the newest report received.
-    `settings` is present when the sidecar's generation differs from the policy's.
+    `settings` is present when the sidecar's generation differs from the policy's. `lump_tokens` go into the bucket once
+    a grant sequence, however often the message comes. `steps` replace `fill_rate` at their moments, in rising order.
+    `inherited` is for a pod that has learned nothing yet, which others ignore.
     """
 
     policy: PolicyName
@@ -215,10 +248,15 @@ class Assignment(Message, frozen=True, omit_defaults=True, tag="assignment"):
     steps: Annotated[list[Step], Meta(max_length=16)] = []
     settings: PolicySettings | None = None
     ca_bundle: Annotated[str, Meta(max_length=65536)] = ""
+    inherited: Inherited | None = None
 
 
 class Recall(Message, frozen=True, omit_defaults=True, tag="recall"):
-    """The operator needs part of a grant back now: run at `fill_rate` and acknowledge."""
+    """The operator needs part of a grant back now: run at `fill_rate` for the rest of it, and acknowledge.
+
+    `grant_sequence` is a new one. The envelope stays as it was otherwise, and lies nowhere above `fill_rate`: later
+    steps and the safe rate are at most that.
+    """
 
     policy: PolicyName
     grant_sequence: Count

@@ -41,6 +41,50 @@ REPORT = messages.Report(
         )
     ],
 )
+EARLY = messages.Report(
+    sequence=8,
+    entries=[
+        msgspec.structs.replace(
+            REPORT.entries[0],
+            window_seconds=2.5,
+            expectations=[messages.Expectation(after_seconds=30.0, for_seconds=5.0, tokens=2000.0)],
+            early=True,
+        )
+    ],
+)
+ASSIGNMENT = messages.Assignment(
+    policy="ai/llm",
+    policy_uid="u",
+    policy_generation=2,
+    grant_sequence=5,
+    answers=7,
+    fill_rate=14.0,
+    burst=42.0,
+    safe_rate=3.0,
+    next_report_seconds=10.0,
+    rate_seconds=12.0,
+    lease_seconds=30.0,
+    mode="Enforce",
+    reason="max-min share",
+    settings=SETTINGS,
+)
+WHOLE_SETTINGS = msgspec.structs.replace(
+    SETTINGS,
+    forecast=messages.ForecastSettings(
+        model="Arima", quantile=0.95, horizon_windows=3, time_zone="Europe/Vienna", user_header="x-user"
+    ),
+)
+INHERITED = messages.Inherited(
+    interval_seconds=10.0,
+    level=12.0,
+    scale=3.5,
+    weekday=[0.5] * 48 + [1.5] * 48,
+    weekend=[1.0] * 96,
+    ar=[0.3],
+    ma=[-0.7],
+    differenced=True,
+    experts=[0.5, 0.25, 0.25],
+)
 UP: dict[str, messages.Up] = {
     "hello": messages.Hello(
         protocol=1,
@@ -49,26 +93,22 @@ UP: dict[str, messages.Up] = {
         holdings=[messages.Holding(policy="ai/llm", policy_uid="u", grant_sequence=4, fill_rate=12.0, safe_rate=3.0)],
     ),
     "report": REPORT,
+    "report-early": EARLY,
     "ack": messages.Ack(policy="ai/llm", grant_sequence=5, policy_generation=2),
     "renew": messages.Renew(token="a.b.c"),
     "goodbye": messages.Goodbye(reason="the pod ends"),
 }
 DOWN: dict[str, messages.Down] = {
-    "assignment": messages.Assignment(
-        policy="ai/llm",
-        policy_uid="u",
-        policy_generation=2,
-        grant_sequence=5,
-        answers=7,
-        fill_rate=14.0,
-        burst=42.0,
-        safe_rate=3.0,
-        next_report_seconds=10.0,
-        rate_seconds=12.0,
-        lease_seconds=30.0,
-        mode="Enforce",
-        reason="max-min share",
-        settings=SETTINGS,
+    "assignment": ASSIGNMENT,
+    "assignment-whole": msgspec.structs.replace(
+        ASSIGNMENT,
+        lump_tokens=6.0,
+        priority=1.1,
+        ticket=b"ticket",
+        steps=[messages.Step(after_seconds=4.0, fill_rate=20.0)],
+        settings=WHOLE_SETTINGS,
+        ca_bundle="PEM",
+        inherited=INHERITED,
     ),
     "recall": messages.Recall(policy="ai/llm", grant_sequence=6, fill_rate=7.0, reason="another client's step"),
     "refused": messages.Refused(code=404, sentence="no policy ai/llm is known here", policy="ai/llm"),
