@@ -9,7 +9,9 @@ COMMANDS = {
     "sidecar": ("forefill_sidecar.command", "run the sidecar: meter, forecast, shape, proxy"),
     "operator": ("forefill_operator.command", "run the operator: add forecasts up, divide the fill rate"),
     "injector": ("forefill_operator.kube.injector", "run the webhook that adds the sidecar to annotated pods"),
+    "inject": ("forefill_operator.kube.inject_command", "add the sidecar to manifests in files, as the injector would"),
     "forecast": ("forefill_sidecar.forecast.command", "forecast a column of a CSV file, strictly online"),
+    "simulate": ("forefill_lab.simulator.command", "run a demand on a virtual clock under Forefill and other controllers"),
     "demo": ("forefill_lab.demo.command", "show the main job on this machine, static buckets beside Forefill"),
 }
 

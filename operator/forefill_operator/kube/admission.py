@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from forefill_operator import selection
-from forefill_operator.kube import annotations, listeners, patches, sidecar
+from forefill_operator.kube import annotations, listeners, mesh, patches, resources, sidecar
 from forefill_operator.kube.listeners import Candidate, NotInjectable
 from forefill_operator.kube.patches import Operation
 from forefill_operator.kube.sidecar import Surface
@@ -29,22 +29,41 @@ class Injection(Struct, frozen=True):
 
 
 class Untouched(Struct, frozen=True):
-    """The pod stays as it is. `reason` is empty when it never asked, or has its sidecar already."""
+    """No sidecar goes in. `reason` is empty when the pod never asked, or has its sidecar already.
+
+    With a reason, `operations` leave it in the pod's status annotation and change nothing else.
+    """
 
     reason: str = ""
+    operations: list[Operation] = []
 
 
-def decide(pod: Pod, namespace: str, candidates: Mapping[str, Candidate], surface: Surface) -> Injection | Untouched:
-    """`candidates` by key: those that the pod names, or all of its namespace when it names none."""
-    if not annotations.wants_sidecar(_annotations(pod)) or _is_injected(pod):
+def decide(
+    pod: Pod, namespace: str, candidates: Mapping[str, Candidate], surface: Surface, *, by_default: bool = False
+) -> Injection | Untouched:
+    """`candidates` by key: those that the pod names, or all of its namespace when it names none.
+
+    `by_default`: pods of this namespace that do not say whether they want a sidecar get one.
+    """
+    if not annotations.wants_sidecar(_annotations(pod), by_default=by_default) or _is_injected(pod):
         return Untouched()
     try:
         _refuse_impossible(pod)
         chosen = _choose(pod, namespace, candidates)
         served = listeners.make(chosen, _declared_ports(pod))
-        return _inject(pod, surface, served, listeners.variables(chosen, served))
+        size = resources.choose(surface.resources, (one.annotations for one in chosen), _annotations(pod))
+        return _inject(pod, surface, served, listeners.variables(chosen, served), size)
     except (NotInjectable, annotations.BadAnnotation) as refusal:
-        return Untouched(str(refusal))
+        return refused(pod, str(refusal))
+
+
+def refused(pod: Pod, reason: str) -> Untouched:
+    """The pod starts without a sidecar, and says why."""
+    existing = pod["metadata"].get("annotations")
+    status = json.dumps({"refused": reason})
+    if (existing or {}).get(annotations.STATUS) == status:
+        return Untouched(reason)
+    return Untouched(reason, patches.set_keys("/metadata/annotations", existing, {annotations.STATUS: status}))
 
 
 def _annotations(pod: Pod) -> Mapping[str, str]:
@@ -75,7 +94,8 @@ def _refuse_impossible(pod: Pod) -> None:
         raise NotInjectable(
             "the pod uses hostNetwork: its sidecar's ports would be the node's, open to every pod there"
         )
-    if (spec.get("os") or {}).get("name") == "windows":
+    wanted = (spec.get("os") or {}).get("name") or (spec.get("nodeSelector") or {}).get("kubernetes.io/os")
+    if wanted == "windows":
         raise NotInjectable("the pod is for Windows, and the sidecar's image is for Linux")
     if any(entry["name"] == sidecar.CONTAINER for entry in _containers(pod)):
         raise NotInjectable(f"the pod has a container of its own that is named {sidecar.CONTAINER}")
@@ -112,7 +132,13 @@ def _declared_ports(pod: Pod) -> set[int]:
     return {port["containerPort"] for port in ports if port.get("protocol", "TCP") == "TCP"}
 
 
-def _inject(pod: Pod, surface: Surface, served: list[PolicyListener], variables: Mapping[str, str]) -> Injection:
+def _inject(
+    pod: Pod,
+    surface: Surface,
+    served: list[PolicyListener],
+    variables: Mapping[str, str],
+    size: Mapping[str, Any],
+) -> Injection:
     settings = PodSettings(listeners=served, operator=surface.operator, ca_bundle=surface.ca_bundle)
     if len(podsettings.encode(settings)) > MOST_SETTINGS_BYTES:
         raise NotInjectable(
@@ -122,13 +148,18 @@ def _inject(pod: Pod, surface: Surface, served: list[PolicyListener], variables:
     operations, bypassed = _set_variables(pod, variables)
     operations += patches.append("/spec/volumes", spec.get("volumes"), sidecar.volumes(settings))
     # Last of the changes to initContainers, so that the indexes above are those of the pod as it came.
-    operations.append(
-        patches.insert_first("/spec/initContainers", spec.get("initContainers"), sidecar.container(surface, settings))
-    )
+    container = sidecar.container(surface, settings, size)
+    operations.append(patches.insert("/spec/initContainers", spec.get("initContainers"), _place(pod), container))
     operations += patches.set_keys("/metadata/labels", metadata.get("labels"), {annotations.INJECTED: "true"})
-    status = {annotations.STATUS: _status(served, bypassed)}
-    operations += patches.set_keys("/metadata/annotations", metadata.get("annotations"), status)
+    told = {annotations.STATUS: _status(served, bypassed), **mesh.exclusions(_annotations(pod))}
+    operations += patches.set_keys("/metadata/annotations", metadata.get("annotations"), told)
     return Injection(operations, [listener.policy for listener in served], bypassed)
+
+
+def _place(pod: Pod) -> int:
+    """Before all other init containers, so that they reach it; but behind a mesh, through which it goes itself."""
+    places = [index for index, entry in enumerate(_init_containers(pod)) if entry["name"] in mesh.CONTAINERS]
+    return places[-1] + 1 if places else 0
 
 
 def _status(served: Iterable[PolicyListener], bypassed: list[str]) -> str:
@@ -141,6 +172,8 @@ def _set_variables(pod: Pod, variables: Mapping[str, str]) -> tuple[list[Operati
     operations, bypassed = [], []
     for kind in ("initContainers", "containers"):
         for index, entry in enumerate(pod["spec"].get(kind) or []):
+            if entry["name"] in mesh.CONTAINERS:
+                continue
             own = _set_by(entry)
             added = [{"name": name, "value": value} for name, value in variables.items() if name not in own]
             operations += patches.append(f"/spec/{kind}/{index}/env", entry.get("env"), added)

@@ -8,6 +8,10 @@ POLICY = "forefill.io/policy"
 STATUS = "forefill.io/status"
 INJECTED = "forefill.io/injected"
 
+# Of the sidecar's container; on a pod or on a TokenPolicy.
+CPU, CPU_LIMIT = "forefill.io/cpu", "forefill.io/cpu-limit"
+MEMORY, MEMORY_LIMIT = "forefill.io/memory", "forefill.io/memory-limit"
+
 _NAME = re.compile(r"([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/)?[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 MOST_POLICIES = 16
 
@@ -16,8 +20,9 @@ class BadAnnotation(ValueError):
     """The sentence names the annotation, what it holds and what is allowed."""
 
 
-def wants_sidecar(annotations: Mapping[str, str]) -> bool:
-    return annotations.get(INJECT) == "true"
+def wants_sidecar(annotations: Mapping[str, str], *, by_default: bool = False) -> bool:
+    """`by_default`: what holds for pods of this namespace that do not say."""
+    return annotations[INJECT] == "true" if INJECT in annotations else by_default
 
 
 def named_policies(annotations: Mapping[str, str], namespace: str) -> list[str]:

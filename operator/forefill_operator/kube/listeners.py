@@ -1,6 +1,6 @@
 """What a pod's policies become in its sidecar: ports, variables, and the rates that hold until the operator answers."""
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from msgspec import Struct
 
@@ -14,10 +14,11 @@ FEWEST_CLIENTS = 10
 
 
 class Candidate(Struct, frozen=True):
-    """A policy and how many clients its status counts."""
+    """A policy, how many clients its status counts, and its manifest's annotations."""
 
     policy: TokenPolicy
     clients: int = 0
+    annotations: Mapping[str, str] = {}
 
 
 class NotInjectable(Exception):
@@ -25,7 +26,7 @@ class NotInjectable(Exception):
 
 
 def make(chosen: Sequence[Candidate], declared: Set[int]) -> list[PolicyListener]:
-    """One a policy: on its own port, or the next free one when an earlier policy of the pod has it.
+    """One a policy: on its own port, or the next free one when another listener or a container of the pod has it.
 
     `declared` are the ports of the pod's containers. Raises NotInjectable.
     """
@@ -42,7 +43,8 @@ def make(chosen: Sequence[Candidate], declared: Set[int]) -> list[PolicyListener
 
 def _port(candidate: Candidate, declared: Set[int], taken: Set[int]) -> int:
     wanted, key = candidate.policy.spec.inject.port, candidate.policy.key
-    if wanted in declared:
+    if wanted in declared and not candidate.policy.spec.inject.env:
+        # Without a variable that says so, nobody would find the sidecar on another port.
         raise NotInjectable(f"a container declares port {wanted}, which is inject.port of TokenPolicy {key}")
     for port in range(wanted, 65536):
         if port not in taken and port not in declared:

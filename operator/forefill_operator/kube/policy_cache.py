@@ -108,4 +108,5 @@ def _candidate(body: Object) -> tuple[str, Candidate | None]:
     except InvalidPolicy as invalid:
         _log.warning("TokenPolicy %s can't be served: %s", key, invalid)
         return key, None
-    return key, Candidate(policy, (body.get("status") or {}).get("clients") or 0)
+    counted = (body.get("status") or {}).get("clients") or 0
+    return key, Candidate(policy, counted, body["metadata"].get("annotations") or {})

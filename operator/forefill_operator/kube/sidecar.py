@@ -28,7 +28,7 @@ class Surface(Struct, frozen=True):
     resources: Mapping[str, Any] = {}
 
 
-def container(surface: Surface, settings: PodSettings) -> dict[str, Any]:
+def container(surface: Surface, settings: PodSettings, resources: Mapping[str, Any]) -> dict[str, Any]:
     """A native sidecar: it starts before the pod's containers, outlives them, and does not keep a Job from ending."""
     return {
         "name": CONTAINER,
@@ -41,7 +41,9 @@ def container(surface: Surface, settings: PodSettings) -> dict[str, Any]:
         # The process listens: no more. An operator or upstream that is away must not keep a pod from starting.
         "startupProbe": _probe("/healthz", periodSeconds=1, failureThreshold=60),
         "readinessProbe": _probe("/readyz", periodSeconds=5, failureThreshold=3),
-        "resources": dict(surface.resources),
+        # A process that has answered nothing for a minute serves no request either.
+        "livenessProbe": _probe("/healthz", periodSeconds=10, failureThreshold=6),
+        "resources": dict(resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},

@@ -16,6 +16,8 @@ from forefill_operator.kube.policy_cache import PolicyCache
 from forefill_operator.kube.sidecar import Surface
 
 PATH = "/inject"
+# For namespaces that want a sidecar in every pod which does not refuse one.
+DEFAULT_PATH = "/inject-by-default"
 # The API server takes requests of up to 3 MiB; a review carries the pod once, and once more on update.
 LONGEST_REVIEW = 7 * 1024 * 1024
 # Clients show longer warnings cut off.
@@ -40,6 +42,7 @@ class Webhook:
     def application(self) -> web.Application:
         application = web.Application(client_max_size=LONGEST_REVIEW)
         application.router.add_post(PATH, self._serve)
+        application.router.add_post(DEFAULT_PATH, self._serve)
         return application
 
     async def _serve(self, request: web.Request) -> web.Response:
@@ -49,19 +52,19 @@ class Webhook:
         except BadReview as bad:
             self._metrics.admitted("malformed", time.perf_counter() - started)
             return web.json_response({"error": str(bad)}, status=400)
-        decision = await self._decide(asked)
+        decision = await self._decide(asked, by_default=request.path == DEFAULT_PATH)
         self._metrics.admitted(result(decision), time.perf_counter() - started)
         return web.json_response(answer(asked["uid"], decision))
 
-    async def _decide(self, asked: Review) -> Injection | Untouched:
+    async def _decide(self, asked: Review, *, by_default: bool) -> Injection | Untouched:
         pod, namespace = asked["object"], asked["namespace"]
         name = pod["metadata"].get("name") or pod["metadata"].get("generateName", "")
         try:
             keys = annotations.named_policies(pod["metadata"].get("annotations") or {}, namespace)
             candidates = await self._policies.lookup(keys, namespace)
-            decision = admission.decide(pod, namespace, candidates, self._surface())
+            decision = admission.decide(pod, namespace, candidates, self._surface(), by_default=by_default)
         except annotations.BadAnnotation as bad:
-            decision = Untouched(str(bad))
+            decision = admission.refused(pod, str(bad))
         except Exception:
             # Whatever goes wrong here, nobody's pod is to be kept from starting by it.
             _log.exception("pod %s/%s could not be decided on", namespace, name)
@@ -92,9 +95,10 @@ def read_request(text: bytes) -> Review:
 def answer(uid: str, decision: Injection | Untouched) -> Review:
     """The AdmissionReview that answers `uid`."""
     response: Review = {"uid": uid, "allowed": True}
-    if isinstance(decision, Injection):
+    if decision.operations:
         patch = base64.b64encode(json.dumps(decision.operations).encode()).decode()
         response |= {"patchType": "JSONPatch", "patch": patch}
+    if isinstance(decision, Injection):
         if decision.bypassed:
             kept = ", ".join(decision.bypassed)
             response["warnings"] = [f"forefill: these variables were kept, their requests bypass it: {kept}"]

@@ -74,6 +74,12 @@ def test_a_pod_gets_the_sidecar_and_its_surroundings(pod: MakePod, candidate: Ma
             "periodSeconds": 5,
             "failureThreshold": 3,
         },
+        "livenessProbe": {
+            "httpGet": {"path": "/healthz", "port": 17020},
+            "timeoutSeconds": 2,
+            "periodSeconds": 10,
+            "failureThreshold": 6,
+        },
         "resources": {"requests": {"cpu": "10m"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -187,7 +193,6 @@ def test_what_the_pod_has_is_added_to_and_not_replaced(
         ({}, {"os": {"name": "windows"}}, "is for Windows"),
         ({}, {"containers": [{"name": "forefill", "image": "x"}]}, "container of its own that is named forefill"),
         ({}, {"volumes": [{"name": "forefill-state"}]}, "volume of its own that is named forefill-state"),
-        ({}, {"containers": [{"name": "a", "ports": [{"containerPort": 17001}]}]}, "declares port 17001"),
         ({}, {"containers": [{"name": "a", "ports": [{"containerPort": 17020}]}]}, "declares port 17020"),
         ({"forefill.io/policy": "nobody"}, {}, "no TokenPolicy shop/nobody"),
         ({"forefill.io/policy": "other/llm"}, {}, "no TokenPolicy other/llm"),
@@ -201,6 +206,17 @@ def test_a_pod_that_asks_for_what_can_not_be_stays_as_it_is(
     annotations: dict[str, str], spec: Object, reason: str, pod: MakePod, candidate: MakeCandidate, surface: Surface
 ) -> None:
     assert reason in refusal(pod(annotations, **spec), surface, candidate())
+
+
+def test_a_port_of_the_app_is_stepped_over_when_a_variable_says_where_the_sidecar_is(
+    pod: MakePod, candidate: MakeCandidate, surface: Surface
+) -> None:
+    taken = [{"name": "app", "image": "app:1", "ports": [{"containerPort": 17001}, {"containerPort": 17002}]}]
+    result = injected(pod(containers=taken), surface, candidate())
+    assert [one.port for one in sidecar_settings(result).listeners] == [17003]
+    assert result["spec"]["containers"][0]["env"][0]["value"] == "http://127.0.0.1:17003/v1"
+    reason = refusal(pod(containers=taken), surface, candidate(inject={"env": []}))
+    assert reason == "a container declares port 17001, which is inject.port of TokenPolicy shop/llm"
 
 
 def test_a_port_of_another_protocol_does_not_clash(pod: MakePod, candidate: MakeCandidate, surface: Surface) -> None:

@@ -36,16 +36,16 @@ class Running:
     context: ssl.SSLContext
     task: "asyncio.Task[None]"
 
-    async def post(self, text: bytes | str) -> tuple[int, Any]:
+    async def post(self, text: bytes | str, path: str = "/inject") -> tuple[int, Any]:
         async with self.session.post(
-            f"https://127.0.0.1:{self.port}/inject", data=text, ssl=self.context, server_hostname=HOST
+            f"https://127.0.0.1:{self.port}{path}", data=text, ssl=self.context, server_hostname=HOST
         ) as response:
             return response.status, await response.json()
 
-    async def review(self, pod: Any, namespace: str = "shop") -> Any:
+    async def review(self, pod: Any, namespace: str = "shop", path: str = "/inject") -> Any:
         request = {"uid": "review-1", "namespace": namespace, "operation": "CREATE", "object": pod}
         body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
-        status, answer = await self.post(json.dumps(body))
+        status, answer = await self.post(json.dumps(body), path)
         assert status == 200
         assert answer["response"]["uid"] == "review-1"
         assert answer["response"]["allowed"] is True
@@ -129,6 +129,8 @@ async def test_a_pod_that_asks_is_patched(webhook: Running, pod: Callable[..., A
         "/spec/initContainers",
         "/metadata/labels",
         "/metadata/annotations/forefill.io~1status",
+        "/metadata/annotations/config.linkerd.io~1skip-inbound-ports",
+        "/metadata/annotations/traffic.sidecar.istio.io~1excludeInboundPorts",
     }
     assert "warnings" not in response
 
@@ -137,11 +139,22 @@ async def test_a_pod_that_can_not_have_one_starts_without_and_hears_why(
     webhook: Running, pod: Callable[..., Any]
 ) -> None:
     response = await webhook.review(pod(hostNetwork=True))
-    assert "patch" not in response
-    assert response["warnings"] == [
-        "forefill: the pod gets no sidecar: the pod uses hostNetwork: "
-        "its sidecar's ports would be the node's, open to every pod there"
+    why = "the pod uses hostNetwork: its sidecar's ports would be the node's, open to every pod there"
+    assert operations(response) == [
+        {"op": "add", "path": "/metadata/annotations/forefill.io~1status", "value": json.dumps({"refused": why})}
     ]
+    assert response["warnings"] == [f"forefill: the pod gets no sidecar: {why}"]
+
+
+async def test_a_pod_that_says_nothing_gets_a_sidecar_only_where_the_namespace_wants_one(
+    webhook: Running, pod: Callable[..., Any]
+) -> None:
+    silent = pod()
+    del silent["metadata"]["annotations"]
+    unwilling = pod({"forefill.io/inject": "false"})
+    assert "patch" not in await webhook.review(silent)
+    assert operations(await webhook.review(silent, path="/inject-by-default"))
+    assert "patch" not in await webhook.review(unwilling, path="/inject-by-default")
 
 
 async def test_a_kept_variable_is_warned_of(webhook: Running, pod: Callable[..., Any]) -> None:
