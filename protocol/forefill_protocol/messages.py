@@ -95,12 +95,16 @@ class PolicyReport(Struct, frozen=True, omit_defaults=True):
 
 
 class Hello(Message, frozen=True, omit_defaults=True, tag="hello"):
-    """First message up. `boot_id` changes with each start of the sidecar's process and scopes the report sequence."""
+    """First message up. `boot_id` changes with each start of the sidecar's process and scopes the report sequence.
+
+    `ca_fingerprint` names the CA bundle that the sidecar trusts.
+    """
 
     protocol: Count
     boot_id: ShortText
     software: ShortText
     holdings: Annotated[list[Holding], Meta(max_length=16)]
+    ca_fingerprint: ShortText = ""
 
 
 class Report(Message, frozen=True, omit_defaults=True, tag="report"):
@@ -111,11 +115,15 @@ class Report(Message, frozen=True, omit_defaults=True, tag="report"):
 
 
 class Ack(Message, frozen=True, omit_defaults=True, tag="ack"):
-    """The sidecar's bucket runs at this grant, under this generation of the policy."""
+    """The sidecar's bucket runs at this grant, under this generation of the policy.
+
+    `ca_fingerprint` names the CA bundle that its next connection will trust.
+    """
 
     policy: PolicyName
     grant_sequence: Count
     policy_generation: Count
+    ca_fingerprint: ShortText = ""
 
 
 class Renew(Message, frozen=True, omit_defaults=True, tag="renew"):

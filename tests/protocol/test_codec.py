@@ -95,6 +95,9 @@ UP: dict[str, messages.Up] = {
     "report": REPORT,
     "report-early": EARLY,
     "ack": messages.Ack(policy="ai/llm", grant_sequence=5, policy_generation=2),
+    "ack-ca": messages.Ack(
+        policy="ai/llm", grant_sequence=5, policy_generation=2, ca_fingerprint="0123456789abcdef0123456789abcdef"
+    ),
     "renew": messages.Renew(token="a.b.c"),
     "goodbye": messages.Goodbye(reason="the pod ends"),
 }
