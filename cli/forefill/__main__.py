@@ -11,7 +11,7 @@ COMMANDS = {
     "injector": ("forefill_operator.kube.injector", "run the webhook that adds the sidecar to annotated pods"),
     "inject": ("forefill_operator.kube.inject_command", "add the sidecar to manifests in files, as the injector would"),
     "forecast": ("forefill_sidecar.forecast.command", "forecast a column of a CSV file, strictly online"),
-    "simulate": ("forefill_lab.simulator.command", "run a demand on a virtual clock under Forefill and other controllers"),
+    "simulate": ("forefill_lab.simulator.command", "run a demand on a virtual clock, under Forefill or others"),
     "demo": ("forefill_lab.demo.command", "show the main job on this machine, static buckets beside Forefill"),
 }
 

@@ -1,0 +1,59 @@
+"""From a policy, a demand and a controller's name to a run's totals."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from forefill_lab.simulator.controllers.base import Controller, Network, Scene
+from forefill_lab.simulator.controllers.central import Central
+from forefill_lab.simulator.controllers.fleet import Fleet
+from forefill_lab.simulator.controllers.reactive import Ewma, MaxMin
+from forefill_lab.simulator.controllers.static import Static
+from forefill_lab.simulator.demand import Demand
+from forefill_lab.simulator.run import Watch, run
+from forefill_lab.simulator.ticks import Ticks
+from forefill_lab.simulator.timeline import Timeline
+from forefill_lab.simulator.totals import Recorder
+from forefill_operator.policy import TokenPolicy
+
+CONTROLLERS: Mapping[str, Callable[[Scene], Controller]] = {
+    "forefill": Fleet,
+    "static": Static,
+    "max-min": MaxMin,
+    "ewma": Ewma,
+    "central": Central,
+}
+
+
+@dataclass
+class Simulation:
+    """`controller` is one of CONTROLLERS; the first `warm_up` ticks are run but not counted."""
+
+    policy: TokenPolicy
+    demand: Demand
+    controller: str = "forefill"
+    network: Network = field(default_factory=Network)
+    lies: dict[int, float] = field(default_factory=dict)
+    seed: int = 0
+    warm_up: int = 0
+    ticks: TextIO | None = None
+    # Other than the policy's fillRate.max: the capacity as a function of time, tokens/s.
+    capacity: Callable[[float], float] | None = None
+    make: Callable[[Scene], Controller] | None = None
+
+    def __post_init__(self) -> None:
+        highest = self.policy.spec.fill_rate.max
+        self.timeline = Timeline(self.demand.step)
+        self.scene = Scene(
+            self.policy, self.demand, self.timeline, self.network, self.capacity or (lambda now: highest), self.lies,
+            self.seed,
+        )  # fmt: skip
+        self.running = (self.make or CONTROLLERS[self.controller])(self.scene)
+        self.recorder = Recorder(self.scene, self.running, self.warm_up)
+
+    def run(self) -> Iterator[int]:
+        """Advance; yields the number of each tick that is over."""
+        watches: list[Watch] = [self.recorder]
+        if self.ticks is not None:
+            watches.append(Ticks(self.ticks, self.demand, self.running))
+        yield from run(self.demand, self.timeline, self.running, watches)
