@@ -43,6 +43,8 @@ class Gate:
         self.bucket = bucket
         self.mode: Mode = mode
         self.meter = meter
+        # Called whenever a request begins to wait; it must not call back into the gate.
+        self.on_wait: Callable[[], None] | None = None
         self.waits = Distribution()
         self.unenforced_tokens = 0.0
         self._clock = clock
@@ -182,6 +184,8 @@ class Gate:
         self.meter.backlog = self._line.tokens
         if waiter.expires_at < self._timer_at or waiter is self._line.head():
             self._set_timer(now)
+        if self.on_wait is not None:
+            self.on_wait()
         return waiter
 
     def _remove(self, waiter: Waiter) -> None:

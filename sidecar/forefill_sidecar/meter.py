@@ -99,6 +99,10 @@ class Meter:
         self._admitted_correction -= cost
         self.totals.returned += cost
 
+    def offered_since(self) -> float:
+        """Tokens that first arrived since the last window was closed."""
+        return max(0.0, self.totals.offered - self._before[0] + self._offered_correction)
+
     def close(self, now: float) -> Window:
         """End the window at `now` and begin the next one."""
         now_counted = self._counted()

@@ -1,14 +1,22 @@
 """What `/metrics` says of the stream to the operator and of the lease of each policy."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from forefill_sidecar.agent import Agent
+from forefill_sidecar.agent import Agent, Member
+from forefill_sidecar.early import REASONS
 from forefill_sidecar.metrics import PREFIX, Family
 from forefill_sidecar.reporter import Reporter
 
 STATES: Final = ("none", "active", "expired", "abandoned")
+
+
+_COUNTERS: Final[Sequence[tuple[str, str, Callable[[Member], float]]]] = (
+    ("recalls", "Grants of which the operator took part back.", lambda each: each.counts.recalls),
+    ("lumps", "Grants that came with lump tokens.", lambda each: each.counts.lumps),
+    ("lump_tokens", "Lump tokens put into the bucket.", lambda each: each.counts.lump_tokens),
+)
 
 
 class StreamFigures:
@@ -31,6 +39,17 @@ class StreamFigures:
             ("", (("policy", member.policy),), member.predictor.forecasts()[0].mean) for member in agent.members
         ]
         return [
+            *(_counter(agent, *each) for each in _COUNTERS),
+            Family(
+                PREFIX + "early_reports",
+                "counter",
+                "Reports sent inside a window, by reason.",
+                [
+                    ("_total", (("policy", member.policy), ("reason", reason)), member.counts.early_reports[reason])
+                    for member in agent.members
+                    for reason in REASONS
+                ],
+            ),
             Family(PREFIX + "stream_connected", "gauge", "1 while the stream is open.", [("", (), reporter.connected)]),
             Family(
                 PREFIX + "stream_events",
@@ -42,3 +61,8 @@ class StreamFigures:
             Family(PREFIX + "allowed_tokens_per_second", "gauge", "Fill rate that the lease allows now.", rates),
             Family(PREFIX + "forecast_tokens_per_second", "gauge", "Demand expected in the next window.", forecasts),
         ]
+
+
+def _counter(agent: Agent, name: str, help_: str, read: Callable[[Member], float]) -> Family:
+    samples = [("_total", (("policy", member.policy),), float(read(member))) for member in agent.members]
+    return Family(PREFIX + name, "counter", help_, samples)

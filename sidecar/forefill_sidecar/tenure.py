@@ -7,7 +7,9 @@ States are those of a rate limit quota assignment: `none` (never answered), `act
 from dataclasses import dataclass, field
 from typing import Literal
 
-from forefill_protocol.messages import Assignment, Fallback, Holding, Mode, Refused
+from msgspec.structs import replace
+
+from forefill_protocol.messages import Assignment, Fallback, Holding, Mode, Recall, Refused
 from forefill_protocol.podsettings import PolicyListener
 
 # A connected operator answers a Hello within milliseconds. Until this has passed, a starting pod holds its requests
@@ -54,6 +56,21 @@ class Tenure:
         if assignment.settings:
             self.fallback = assignment.settings.fallback
         self.gone_since, self.abandoned = None, False
+
+    def recall(self, recall: Recall) -> Assignment | None:
+        """Give part of the grant back: from now on its envelope lies nowhere above `fill_rate`. None without one."""
+        held, rate = self.assignment, recall.fill_rate
+        if held is None:
+            return None
+        self.assignment = replace(
+            held,
+            grant_sequence=max(held.grant_sequence, recall.grant_sequence),
+            fill_rate=min(held.fill_rate, rate),
+            safe_rate=min(held.safe_rate, rate),
+            steps=[replace(step, fill_rate=min(step.fill_rate, rate)) for step in held.steps],
+            lump_tokens=0.0,
+        )
+        return self.assignment
 
     def refuse(self, refused: Refused, now: float) -> None:
         """Two answers of 410 at least one interval apart abandon the policy; anything else changes nothing."""

@@ -1,6 +1,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -10,11 +11,14 @@ from forefill_protocol.messages import (
     Ack,
     Assignment,
     CostSettings,
+    Expectation,
     ForecastSettings,
     Hello,
     PolicyReport,
+    Recall,
     Refused,
     Report,
+    Step,
     Up,
 )
 from forefill_sidecar.agent import REMEMBERED_REPORTS, Agent, Member
@@ -58,8 +62,8 @@ class Pod:
 @pytest.fixture
 def make_pod(net: Any) -> Callable[..., Pod]:
     def make(*policies: str) -> Pod:
-        # Buckets are built on the machine's clock, so the virtual one starts from there.
-        start = time.monotonic()
+        # Buckets are built on the machine's clock, so the virtual one starts from there; whole seconds add up exactly.
+        start = float(ceil(time.monotonic()))
         members = []
         for policy in policies or ("ns/llm",):
             settings = net.pod_listener("http://127.0.0.1:1", fill_rate=5.0, burst=10.0, policy=policy)
@@ -76,6 +80,7 @@ def make_pod(net: Any) -> Callable[..., Pod]:
         made = Pod(agent, start)
         for member in members:
             member.listener.meter.started_at = start
+            member.listener.gate.bucket.updated_at = start
             member.enforce(start)
         return made
 
@@ -142,7 +147,8 @@ def test_an_answer_counts_from_the_report_that_it_names(pod: Pod) -> None:
     assert pod.member.tenure.counted_from == began + INTERVAL
     # 13 s after the report it answers: the granted rate has ended already, the safe rate runs until the lease ends.
     assert pod.member.listener.gate.bucket.fill_rate == 8.0
-    assert pod.member.report_due == pod.now
+    # The window under way ends when it would have, 10 s after the last one.
+    assert pod.member.report_due == began + 3 * INTERVAL
 
 
 def test_an_answer_to_the_hello_counts_from_the_hello(pod: Pod) -> None:
@@ -341,3 +347,166 @@ def test_the_first_answer_is_awaited_without_tokens_and_then_the_safe_rate_runs(
     assert bucket.fill_rate == 0.0
     pod.pass_seconds(2.5)
     assert bucket.fill_rate == 5.0
+
+
+def leased(pod: Pod, **changes: Any) -> None:
+    """The pod holds a grant."""
+    pod.agent.hello()
+    pod.agent.receive(assignment(answers=0, **changes))
+    pod.sent.clear()
+
+
+def test_lump_tokens_go_into_the_bucket_once_a_grant(pod: Pod) -> None:
+    bucket = pod.member.listener.gate.bucket
+    pod.agent.hello()
+    for _ in range(2):
+        pod.agent.receive(assignment(answers=0, lump_tokens=100.0))
+    assert bucket.tokens_at(pod.now) == 100.0
+    pod.agent.receive(assignment(answers=0, grant_sequence=8, lump_tokens=5.0))
+    assert bucket.tokens_at(pod.now) == 105.0
+    assert (pod.member.counts.lumps, pod.member.counts.lump_tokens) == (2, 105.0)
+
+
+def test_lump_tokens_last_while_the_grant_stays_as_it_is(pod: Pod) -> None:
+    pod.agent.hello()
+    pod.agent.receive(assignment(answers=0, lump_tokens=100.0))
+    pod.pass_seconds(5.0)
+    pod.pass_seconds(5.0)
+    assert pod.member.listener.gate.bucket.tokens_at(pod.now) == 100.0
+
+
+def test_lump_tokens_from_before_a_restart_do_not_come_again(pod: Pod) -> None:
+    held = assignment(answers=0, lump_tokens=100.0)
+    pod.member.restore(held, counted_from=pod.now, now=pod.now)
+    pod.agent.hello()
+    pod.agent.receive(held)
+    assert pod.member.listener.gate.bucket.tokens_at(pod.now) == 0.0
+
+
+def test_a_recall_is_followed_and_acknowledged_at_once(pod: Pod) -> None:
+    leased(pod, steps=[Step(after_seconds=5.0, fill_rate=50.0), Step(after_seconds=8.0, fill_rate=3.0)])
+    pod.agent.receive(Recall(policy="ns/llm", grant_sequence=8, fill_rate=6.0))
+    assert pod.sent == [Ack(policy="ns/llm", grant_sequence=8, policy_generation=2)]
+    rates = []
+    for seconds in (0.0, 6.0, 3.0, 4.0):
+        pod.pass_seconds(seconds)
+        rates.append(pod.member.listener.gate.bucket.fill_rate)
+    # The recalled rate through the step up, the step down, then the safe rate, which was 8.
+    assert rates == [6.0, 6.0, 3.0, 6.0]
+    assert (pod.newest().grant_sequence, pod.member.counts.recalls) == (8, 1)
+
+
+def test_a_recall_never_raises_a_rate(pod: Pod) -> None:
+    leased(pod)
+    pod.agent.receive(Recall(policy="ns/llm", grant_sequence=8, fill_rate=1000.0))
+    assert pod.member.listener.gate.bucket.fill_rate == 40.0
+
+
+@pytest.mark.parametrize("policy", ["ns/llm", "ns/other"])
+def test_a_recall_of_what_was_never_granted_is_not_acknowledged(
+    policy: str, pod: Pod, caplog: pytest.LogCaptureFixture
+) -> None:
+    pod.agent.receive(Recall(policy=policy, grant_sequence=8, fill_rate=1.0))
+    assert pod.sent == []
+    assert f"grant 8 of {policy} is recalled, but there is none" in caplog.text
+
+
+def test_a_step_known_beforehand_happens_at_its_moment(pod: Pod) -> None:
+    leased(pod, steps=[Step(after_seconds=2.5, fill_rate=55.0), Step(after_seconds=7.0, fill_rate=20.0)])
+    began, seen = pod.now, []
+    for _ in range(3):
+        pod.now = pod.agent.next_moment()
+        pod.agent.step(pod.now)
+        seen.append((pod.now - began, pod.member.listener.gate.bucket.fill_rate))
+    assert seen == [
+        (pytest.approx(2.5), 55.0),
+        (pytest.approx(7.0), 20.0),
+        (pytest.approx(10.0), 20.0),
+    ]
+
+
+def look(pod: Pod, seconds: float) -> None:
+    """Let time pass as the loop does: a look every second."""
+    for _ in range(round(seconds)):
+        pod.pass_seconds(1.0)
+        pod.agent.look(pod.now)
+
+
+def queue_up(pod: Pod, tokens: float) -> None:
+    """A request that waits, on the meter only."""
+    pod.offer(tokens)
+    pod.member.listener.meter.backlog += tokens
+
+
+def test_a_queue_is_reported_within_a_second(pod: Pod) -> None:
+    leased(pod)
+    look(pod, 3.0)
+    queue_up(pod, 100.0)
+    assert pod.reports() == []
+    look(pod, 1.0)
+    entry = pod.newest()
+    assert (entry.early, entry.window_seconds, entry.offered, entry.backlog) == (True, 4.0, 100.0, 100.0)
+    assert pod.member.counts.early_reports == {"queue": 1}
+
+
+def test_the_parts_of_a_window_add_up_and_are_learned_as_one(make_pod: Callable[..., Pod]) -> None:
+    whole, parted = make_pod(), make_pod()
+    for pod in (whole, parted):
+        leased(pod)
+        for _ in range(30):
+            pod.offer(100.0)
+            pod.pass_seconds(INTERVAL)
+    for pod in (whole, parted):
+        pod.sent.clear()
+        pod.now += 4.0
+        queue_up(pod, 150.0)
+        if pod is parted:
+            pod.agent.receive(assignment(answers=pod.agent.sequence, grant_sequence=9))
+            pod.agent.look(pod.now)
+            assert pod.newest().early
+            # The answer to an early report leaves the end of the window where it is.
+            pod.agent.receive(assignment(answers=pod.agent.sequence, grant_sequence=10))
+        pod.offer(50.0)
+        pod.pass_seconds(6.0)
+    parts = [(r.entries[0].early, r.entries[0].window_seconds, r.entries[0].offered) for r in parted.reports()]
+    assert parts == [(True, pytest.approx(4.0), 150.0), (False, pytest.approx(6.0), 50.0)]
+    assert [r.entries[0].window_seconds for r in whole.reports()] == [pytest.approx(INTERVAL)]
+    assert parted.member.predictor.forecasts() == whole.member.predictor.forecasts()
+
+
+def test_nothing_is_reported_early_without_a_lease(pod: Pod) -> None:
+    queue_up(pod, 100.0)
+    look(pod, 8.0)
+    assert pod.reports() == []
+
+
+def test_nothing_is_reported_early_right_before_the_window_ends(pod: Pod) -> None:
+    leased(pod)
+    pod.now += 9.5
+    queue_up(pod, 100.0)
+    pod.agent.look(pod.now)
+    assert pod.reports() == []
+
+
+def test_declared_work_goes_up_with_every_report_and_at_once_when_it_is_near(pod: Pod) -> None:
+    leased(pod)
+    pod.member.listener.expectations.declare(pod.now, after_seconds=25.0, for_seconds=5.0, tokens=500.0)
+    look(pod, 1.0)
+    assert (pod.newest().early, pod.newest().expectations) == (True, [Expectation(24.0, 5.0, 500.0)])
+    look(pod, 9.0)
+    assert (pod.newest().early, pod.newest().expectations) == (False, [Expectation(15.0, 5.0, 500.0)])
+    assert len(pod.reports()) == 2
+
+
+def test_declared_work_that_is_far_away_waits_for_the_next_report(pod: Pod) -> None:
+    leased(pod)
+    pod.member.listener.expectations.declare(pod.now, after_seconds=3600.0, for_seconds=5.0, tokens=500.0)
+    look(pod, 9.0)
+    assert pod.reports() == []
+
+
+def test_a_request_that_waits_wakes_the_loop_once_a_second(pod: Pod) -> None:
+    leased(pod)
+    pod.agent.look(pod.now)
+    assert not pod.member.look_soon(pod.now + 0.5)
+    assert pod.member.look_soon(pod.now + 1.0)

@@ -44,6 +44,13 @@ def test_a_sidecar_without_an_answer_says_so(net: Any) -> None:
     joined.figures.count("connect_failed")
     joined.figures.count("connect_failed")
     assert samples(joined) == {
+        "forefill_sidecar_recalls_total policy=ns/llm": 0.0,
+        "forefill_sidecar_lumps_total policy=ns/llm": 0.0,
+        "forefill_sidecar_lump_tokens_total policy=ns/llm": 0.0,
+        "forefill_sidecar_early_reports_total policy=ns/llm reason=demand": 0.0,
+        "forefill_sidecar_early_reports_total policy=ns/llm reason=queue": 0.0,
+        "forefill_sidecar_early_reports_total policy=ns/llm reason=slack": 0.0,
+        "forefill_sidecar_early_reports_total policy=ns/llm reason=declared": 0.0,
         "forefill_sidecar_stream_connected": 0.0,
         "forefill_sidecar_stream_events_total event=connect_failed": 2.0,
         "forefill_sidecar_lease_state policy=ns/llm state=none": 1.0,

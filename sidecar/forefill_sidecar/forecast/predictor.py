@@ -14,14 +14,16 @@ from forefill_sidecar.forecast.snapshot import Plain
 
 SNAPSHOT_VERSION = 1
 LEVEL_PACE = 0.02
+P90_UP_TO = 0.925
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Where the value of the present window lies nine times in ten."""
+    """What the present window is expected to bring, and what it rarely falls below or exceeds."""
 
-    p05: float
-    p95: float
+    low: float
+    mean: float
+    high: float
 
 
 class Issued(NamedTuple):
@@ -92,13 +94,17 @@ class Predictor:
         _, p50, p90, p95 = errors.around(issued.point, issued.size)
         return Forecast(mean=mean, p50=p50, p90=p90, p95=p95)
 
-    def band(self) -> Band | None:
-        """The band around the forecast of the present window; None until a forecast has been scored."""
+    def band(self, quantile: float = 0.95) -> Band | None:
+        """Around the forecast of the present window, up to its p95, or to p90 where `quantile` is nearer to that.
+
+        None until a forecast has been scored.
+        """
         nearest, issued = self._errors[0], self._issued[0]
         if not nearest.seen:
             return None
-        low, _, _, high = nearest.around(issued.point, issued.size)
-        return Band(p05=low, p95=high)
+        low, _, p90, p95 = nearest.around(issued.point, issued.size)
+        mean = max(0.0, issued.point + nearest.correction(self._level.level))
+        return Band(low, mean, p90 if quantile < P90_UP_TO else p95)
 
     def align(self, second_of_week: float) -> None:
         """Say where in the week, in the policy's time zone, the present window starts: after the clock moved."""

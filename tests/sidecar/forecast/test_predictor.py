@@ -53,8 +53,8 @@ def test_the_band_of_the_present_window_lies_around_its_forecast() -> None:
     predictor = fed(bursty(500))
     nearest, band = predictor.forecasts()[0], predictor.band()
     assert isinstance(band, Band)
-    assert band.p95 == nearest.p95
-    assert band.p05 <= nearest.p50
+    assert band.high == nearest.p95
+    assert band.low <= nearest.p50
 
 
 def test_a_gap_moves_neither_means_nor_quantiles() -> None:

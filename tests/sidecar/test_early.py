@@ -1,0 +1,101 @@
+import pytest
+
+from forefill_sidecar.early import MOST_A_WINDOW, Reason, Running, Watch
+from forefill_sidecar.forecast.predictor import Predictor
+
+INTERVAL = 10.0
+
+
+def steady(rate: float = 10.0) -> Predictor:
+    """Of a client that offers `rate` give or take a fifth."""
+    predictor = Predictor("Ensemble", 3)
+    for step in range(200):
+        predictor.observe(rate * (0.8 + 0.1 * (step * 7 % 5)))
+    return predictor
+
+
+def running(elapsed: float = 4.0, offered: float = 40.0, backlog: float = 0.0, fill_rate: float = 12.0) -> Running:
+    return Running(elapsed, INTERVAL, offered, 0.0, backlog, fill_rate)
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        (running(), None),
+        # Twice the usual, beyond the fill rate.
+        (running(offered=80.0), "demand"),
+        # As much, and the fill rate serves it.
+        (running(offered=80.0, fill_rate=20.0), None),
+        # Beyond the fill rate, but as expected.
+        (running(offered=42.0, fill_rate=5.0), None),
+        # A second's tokens wait.
+        (running(backlog=13.0), "queue"),
+        (running(backlog=11.0), None),
+        (running(backlog=1.0, fill_rate=0.0), "queue"),
+        # Half of the window and nothing came: others could use the grant.
+        (running(elapsed=6.0, offered=0.0), "slack"),
+        (running(elapsed=4.0, offered=0.0), None),
+        (running(elapsed=6.0, offered=55.0), None),
+        (running(elapsed=6.0, offered=0.0, fill_rate=0.0), None),
+        (running(elapsed=0.0, offered=100.0), "demand"),
+    ],
+)
+def test_a_window_is_reported_early_for_what_changes_the_grant(case: Running, reason: Reason | None) -> None:
+    assert Watch().reason(100.0, case, steady(), 0.95, news=False) == reason
+
+
+def test_declared_work_is_reported_at_once_and_is_no_surprise_when_it_comes() -> None:
+    assert Watch().reason(100.0, running(), steady(), 0.95, news=True) == "declared"
+    announced = running(offered=90.0)._replace(declared=50.0)
+    assert Watch().reason(100.0, announced, steady(), 0.95, news=False) is None
+
+
+def test_a_client_of_whom_nothing_is_known_is_watched_by_its_queue_only() -> None:
+    newcomer = Predictor("Ensemble", 3)
+    assert Watch().reason(100.0, running(offered=500.0), newcomer, 0.95, news=False) is None
+    assert Watch().reason(100.0, running(backlog=50.0), newcomer, 0.95, news=False) == "queue"
+
+
+def told(watch: Watch, now: float, case: Running) -> Reason | None:
+    """What the watch says, and that it went out."""
+    reason = watch.reason(now, case, steady(), 0.95, news=False)
+    if reason:
+        watch.told(now, reason, case)
+    return reason
+
+
+def test_early_reports_are_a_second_apart() -> None:
+    watch = Watch()
+    assert told(watch, 100.0, running(backlog=20.0)) == "queue"
+    assert told(watch, 100.5, running(backlog=200.0)) is None
+    assert told(watch, 101.0, running(backlog=200.0)) == "queue"
+
+
+def test_a_queue_is_told_again_only_when_it_has_grown() -> None:
+    watch = Watch()
+    assert [told(watch, 100.0 + second, running(backlog=20.0)) for second in range(5)] == ["queue"] + [None] * 4
+    watch.window_ended(backlog=20.0)
+    assert told(watch, 110.0, running(backlog=36.0)) is None
+    assert told(watch, 111.0, running(backlog=38.0)) == "queue"
+
+
+def test_a_surprise_is_told_once_a_window() -> None:
+    watch = Watch()
+    assert [told(watch, 100.0 + second, running(offered=80.0)) for second in range(4)] == ["demand"] + [None] * 3
+    watch.window_ended(backlog=0.0)
+    assert told(watch, 110.0, running(offered=80.0)) == "demand"
+
+
+def test_a_window_has_few_early_reports() -> None:
+    watch = Watch()
+    reasons = [told(watch, 100.0 + second, running(backlog=20.0 * 3.0**second)) for second in range(10)]
+    assert reasons == ["queue"] * MOST_A_WINDOW + [None] * (10 - MOST_A_WINDOW)
+
+
+def test_slack_is_told_once_in_three_windows() -> None:
+    watch = Watch()
+    seen = []
+    for window in range(4):
+        seen.append(told(watch, 100.0 + window * INTERVAL, running(elapsed=6.0, offered=0.0)))
+        watch.window_ended(backlog=0.0)
+    assert seen == ["slack", None, None, "slack"]
