@@ -59,6 +59,11 @@ class Metrics:
             "Policies whose newest spec is not accepted.",
             registry=self.registry,
         )
+        self._missed = Gauge(
+            "forefill_operator_pods_without_sidecar",
+            "Pods that asked for a sidecar and run without one.",
+            registry=self.registry,
+        )
         self._streams = Gauge("forefill_operator_streams", "Sidecars connected.", registry=self.registry)
         self._plan_seconds = Histogram(
             "forefill_operator_plan_seconds",
@@ -91,6 +96,9 @@ class Metrics:
 
     def policies_invalid(self, count: int) -> None:
         self._invalid.set(count)
+
+    def missed_pods(self, count: int) -> None:
+        self._missed.set(count)
 
     def figures(self, by_policy: Mapping[str, Figures]) -> None:
         """Gauges a policy, one a figure of the controller; a policy that is gone loses its series."""

@@ -17,6 +17,9 @@ MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 JSON = "application/json-patch+json"
 
+_OBJECTS = "application/json"
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
 _CALL = aiohttp.ClientTimeout(total=10.0, sock_connect=3.0)
 WATCH_SECONDS = 300
 # The server closes a watch after WATCH_SECONDS and sends a bookmark once a minute: a longer silence is a dead peer.
@@ -106,12 +109,14 @@ class Api:
     async def delete(self, path: str) -> Object:
         return await self._call("DELETE", path)
 
-    async def list(self, path: str, **query: str) -> Listing:
-        """All pages of a list."""
+    async def list(self, path: str, *, metadata_only: bool = False, **query: str) -> Listing:
+        """All pages of a list; `metadata_only` leaves spec and status out of its objects."""
         items: list[Object] = []
         more: dict[str, str] = {"limit": str(_PAGE)}
         while True:
-            page = await self._call("GET", path, query={**query, **more})
+            page = await self._call(
+                "GET", path, query={**query, **more}, accept=_METADATA if metadata_only else _OBJECTS
+            )
             items += page.get("items") or []
             metadata = page["metadata"]
             if not metadata.get("continue"):
@@ -142,9 +147,10 @@ class Api:
         body: Any = None,
         kind: str = "application/json",
         query: Mapping[str, str] | None = None,
+        accept: str = _OBJECTS,
     ) -> Object:
         try:
-            headers = {"Accept": "application/json", "Content-Type": kind, **self.credentials.headers()}
+            headers = {"Accept": accept, "Content-Type": kind, **self.credentials.headers()}
             data = None if body is None else json.dumps(body).encode()
             url = self.credentials.server + path
             async with self._session.request(method, url, params=query, data=data, headers=headers) as response:

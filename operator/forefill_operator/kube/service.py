@@ -14,8 +14,10 @@ from typing import Any
 from forefill_operator.controller import Controller, Deliveries
 from forefill_operator.kube import api, certificate_store, credentials, tls
 from forefill_operator.kube.certificate_store import Issued, Names
+from forefill_operator.kube.events import Events
 from forefill_operator.kube.handlers import PolicyWatch
 from forefill_operator.kube.lease import Leadership, Lost
+from forefill_operator.kube.missed import MissedPods
 from forefill_operator.kube.policies import Policies
 from forefill_operator.kube.reaper import Reaper
 from forefill_operator.kube.statuses import Statuses
@@ -70,6 +72,7 @@ class Service:
         self._metrics = Metrics()
         self._policies = Policies(client, controller, self._deliver, time.monotonic)
         self._watch = PolicyWatch(self._seen_in_thread, client.credentials)
+        events = Events(client, socket.gethostname(), time.monotonic)
         self._runtime = Runtime(
             controller,
             TokenReviews(client),
@@ -79,7 +82,8 @@ class Service:
             health=options.health,
             chores=[
                 self._policies.resync,
-                Statuses(client, controller, self._policies, time.monotonic).keep,
+                Statuses(client, controller, self._policies, events, time.monotonic).keep,
+                MissedPods(client, events, self._metrics.missed_pods).watch,
                 Reaper(client, controller, self._deliver, time.monotonic).watch,
                 self._keep_certificates,
             ],

@@ -8,7 +8,8 @@ from typing import Any
 
 from forefill_operator import status
 from forefill_operator.controller import Controller
-from forefill_operator.kube import api
+from forefill_operator.kube import api, events
+from forefill_operator.kube.events import Events
 from forefill_operator.kube.policies import Policies
 from forefill_operator.policy import API_VERSION, PLURAL
 
@@ -38,8 +39,16 @@ def _told(manifest: Manifest) -> list[tuple[object, ...]]:
 
 
 class Statuses:
-    def __init__(self, client: api.Api, controller: Controller, policies: Policies, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        client: api.Api,
+        controller: Controller,
+        policies: Policies,
+        events: Events,
+        clock: Callable[[], float],
+    ) -> None:
         self._api = client
+        self._events = events
         self._controller = controller
         self._policies = policies
         self._clock = clock
@@ -77,6 +86,9 @@ class Statuses:
             _log.warning("the status of TokenPolicy %s could not be written: %s", key, error)
             return
         self._written[uid] = (wanted, now)
+        for happening in events.transitions(written, wanted):
+            _log.info("TokenPolicy %s: %s %s", key, happening.action, happening.note, extra={"policy": key})
+            await self._events.post(events.policy(body), happening)
 
 
 def _with_removals(wanted: Manifest, written: Manifest) -> dict[str, Any]:

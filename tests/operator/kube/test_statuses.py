@@ -5,6 +5,7 @@ import pytest
 
 from forefill_operator.controller import Controller
 from forefill_operator.kube.api import Api
+from forefill_operator.kube.events import Events
 from forefill_operator.kube.policies import Policies
 from forefill_operator.kube.statuses import FIGURES_SECONDS, Statuses, _with_removals, is_due
 
@@ -95,7 +96,7 @@ def policies(api: Api, clock: Clock, manifest: Callable[..., Any]) -> Policies:
 @pytest.fixture
 def statuses(api: Api, clock: Clock, policies: Policies, api_server: Any) -> Statuses:
     api_server.answers[STATUS] = (200, {})
-    return Statuses(api, policies._controller, policies, clock)
+    return Statuses(api, policies._controller, policies, Events(api, "operator-0", clock), clock)
 
 
 def conditions(body: Any) -> dict[str, str]:
