@@ -243,5 +243,6 @@ class Book:
 
     def _available(self) -> float:
         spec = self.policy.spec
-        terms = shaping.shape(spec.fill_rate, max(self._requested, 0.0), spec.weights.prediction.initial, self.load)
+        weights, requested = spec.weights, max(self._requested, 0.0)
+        terms = shaping.shape(spec.fill_rate, requested, weights.prediction.initial, self.load, weights.load)
         return plan.available_rate(terms, self.plan.reserved, spec.fill_rate.max)

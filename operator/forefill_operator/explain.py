@@ -8,7 +8,7 @@ def target_sentence(terms: Terms) -> str:
     """The formula with its numbers, and the clamp where one took effect."""
     text = f"{terms.base:.4g} base + {terms.predicted_total:.4g} predicted x {terms.weight_prediction:.4g}"
     if terms.load:
-        text += f" + {terms.load.mean:.2f} load x {terms.load.weight:.4g}"
+        text += f" + {terms.load.mean:.2f} load x {terms.weight_load:.4g}"
     text += f" = {terms.target:.4g} tokens/s"
     if terms.clamp == "Min":
         return f"{text}, raised to min {terms.adjusted:.4g}"

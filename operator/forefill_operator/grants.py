@@ -6,9 +6,10 @@ from forefill_operator.learning import last_rate
 from forefill_operator.ledger import CLOCK_MARGIN, Envelope, Held
 from forefill_operator.member import Member
 from forefill_operator.policy import SAFE_SHARE, TokenPolicy
-from forefill_operator.spec import Spec
+from forefill_operator.spec import Cost, Spec, UserDimension
 from forefill_protocol.messages import (
     Assignment,
+    CostRoute,
     CostSettings,
     ForecastSettings,
     PolicySettings,
@@ -82,7 +83,26 @@ def settings(spec: Spec) -> PolicySettings:
             model=spec.forecast.model,
             quantile=spec.forecast.quantile,
             horizon_windows=spec.forecast.horizon_windows,
+            time_zone=spec.forecast.time_zone,
+            user_header=_user_header(spec.forecast.user_dimension),
         ),
         queue=QueueSettings(spec.queue.max_wait_seconds, spec.queue.max_requests),
-        cost=CostSettings(spec.cost.default, spec.cost.header),
+        cost=_cost_settings(spec.cost),
+    )
+
+
+def _user_header(users: UserDimension) -> str:
+    """Nobody is told of the header before it may be read."""
+    return users.header if users.authorized else ""
+
+
+def _cost_settings(cost: Cost) -> CostSettings:
+    return CostSettings(
+        default=cost.default,
+        header=cost.header,
+        routes=[CostRoute(route.path, route.cost, route.method) for route in cost.routes],
+        per_kilobyte=cost.per_kilobyte,
+        response_pointer=cost.response.json_pointer,
+        reserve=cost.reserve,
+        max_debt=cost.max_debt,
     )

@@ -49,7 +49,7 @@ def plan(policy: TokenPolicy, standing: Standing, load: Load | None, now: float)
     """Shape the fill rate from the sum of requests, then divide it; the requests of newcomers are neutral."""
     fill_rate = policy.spec.fill_rate
     requested = fsum(need.demand.request for need in standing.needs if need.demand)
-    terms = shaping.shape(fill_rate, requested, policy.spec.weights.prediction.initial, load)
+    terms = shaping.shape(fill_rate, requested, policy.spec.weights.prediction.initial, load, policy.spec.weights.load)
     available = available_rate(terms, standing.reserved, fill_rate.max)
     share = available / max(len(standing.needs), 1)
     claims = [_claim(need.demand, share, fill_rate.max) for need in standing.needs]

@@ -33,10 +33,16 @@ def complete(body: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises InvalidPolicy for the first fault. Unknown fields are refused, as `kubectl apply` refuses them.
     """
-    filled = copy.deepcopy(dict(body))
-    _fill(filled, load())
+    filled = defaulted(body)
     for fault in faults(filled):
         raise fault
+    return filled
+
+
+def defaulted(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with all defaults filled, right or wrong."""
+    filled = copy.deepcopy(dict(body))
+    _fill(filled, load())
     return filled
 
 

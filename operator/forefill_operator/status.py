@@ -60,7 +60,7 @@ def status_of(book: Book, invalid: InvalidPolicy | None, generation: int, now: f
         target_fill_rate=terms.adjusted,
         predicted_total=terms.predicted_total,
         load=load.mean if load else None,
-        weights=AppliedWeights(terms.weight_prediction, load.weight if load else None),
+        weights=AppliedWeights(terms.weight_prediction, terms.weight_load if load else None),
         clamped=terms.clamp,
         top_clients=[TopClient(member.client.name, member.rate) for member in top],
     )

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from forefill_operator import schema
 from forefill_operator.client import Client
 from forefill_operator.controller import TICK_SECONDS, Controller, Deliveries
 from forefill_operator.grants import settings as policy_settings
@@ -30,19 +31,11 @@ def policy(generation: int = 1, *, maximum: float = 400.0, base: float = 50.0, f
     spec: dict[str, Any] = {
         "mode": "Enforce",
         "upstream": {"url": "http://llm.ns.svc:8000"},
-        "inject": {"port": 17001, "env": []},
-        "clients": {},
         "fillRate": {"base": base, "min": 20.0, "max": maximum},
-        "burst": {"seconds": 3.0},
-        "weights": {"prediction": {"initial": 1.0, "min": 0.8, "max": 1.5}},
-        "forecast": {"model": "Ensemble", "quantile": 0.95, "horizonWindows": 3},
-        "report": {"intervalSeconds": 10.0, "leaseSeconds": 30.0},
-        "cost": {"default": 1.0},
-        "queue": {"maxWaitSeconds": 5.0, "maxRequests": 1000},
         "fallback": fallback,
     }
     metadata = {"namespace": "ns", "name": "llm", "uid": "policy-uid", "generation": generation}
-    return parse_policy({"metadata": metadata, "spec": spec})
+    return parse_policy(schema.complete({"metadata": metadata, "spec": spec}))
 
 
 @dataclass

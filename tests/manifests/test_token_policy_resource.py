@@ -12,7 +12,8 @@ import yaml
 
 from forefill_operator import schema
 from forefill_operator.manifests import InvalidManifest, read_file
-from forefill_operator.spec import Spec
+from forefill_operator.shaping import Clamp
+from forefill_operator.spec import AnomalySpec, Spec
 from forefill_operator.status import PolicyStatus
 from forefill_sidecar.forecast import MODELS
 
@@ -35,6 +36,22 @@ def merged(target: Any, patch: Any) -> Any:
         else:
             kept[name] = merged(kept.get(name), value)
     return kept
+
+
+def filled(target: Any, patch: Any) -> Any:
+    """`target` with the values of `patch` in their places; null is a value."""
+    if not isinstance(patch, dict):
+        return patch
+    return {**target, **{name: filled(target.get(name, {}), value) for name, value in patch.items()}}
+
+
+def holds(whole: Any, part: Any) -> bool:
+    """Every value of `part` is in its place in `whole`."""
+    if isinstance(part, dict):
+        return all(holds(whole[name], value) for name, value in part.items())
+    if isinstance(part, list):
+        return all(holds(*pair) for pair in zip(whole, part, strict=True))
+    return bool(whole == part)
 
 
 def written(folder: Path, body: Any) -> Path:
@@ -93,7 +110,7 @@ def default(field: msgspec.structs.FieldInfo) -> Any:
 
 
 def is_nothing(value: Any) -> bool:
-    return all(map(is_nothing, value.values())) if isinstance(value, dict) else value in ("", [])
+    return all(map(is_nothing, value.values())) if isinstance(value, dict) else value in ("", [], None)
 
 
 def structs(kind: Any) -> Iterator[tuple[str, type[msgspec.Struct]]]:
@@ -109,6 +126,12 @@ def test_words_of_the_code_are_the_words_of_the_schema() -> None:
     hints = get_type_hints(Spec)
     enums = {name: FIELDS["spec"]["properties"][name]["enum"] for name in ("mode", "fallback")}
     assert {name: list(get_args(hints[name])) for name in enums} == enums
+    anomaly = FIELDS["spec"]["properties"]["anomaly"]["properties"]
+    assert {name: list(get_args(hint)) for name, hint in get_type_hints(AnomalySpec).items()} == {
+        name: anomaly[name]["enum"] for name in ("sensitivity", "action")
+    }
+    clamps = FIELDS["status"]["properties"]["clamped"]["enum"]
+    assert list(get_args(Clamp)) == clamps
     assert get_origin(hints["mode"]) is Literal
 
 
@@ -162,23 +185,58 @@ def test_a_short_policy_is_read_with_the_defaults_of_the_schema(tmp_path: Path) 
     (policy,) = read_file(written(tmp_path, TABLE["valid"]), {})
     spec = json.loads(msgspec.json.encode(policy.spec))
     assert policy.key == "default/llm"
-    assert spec == merged(
+    assert spec == filled(
         {
             "mode": "Observe",
             "upstream": {"caBundle": ""},
             "inject": {"port": 17001, "env": []},
-            "clients": {"namespaces": [], "podSelector": {"matchLabels": {}, "matchExpressions": []}},
-            "fillRate": {},
+            "clients": {
+                "namespaces": [],
+                "podSelector": {"matchLabels": {}, "matchExpressions": []},
+                "classes": [],
+            },
+            "fillRate": {"surplus": "Lend"},
             "burst": {"seconds": 3},
-            "weights": {"prediction": {"initial": 1, "min": 0.8, "max": 1.5}},
-            "forecast": {"model": "Ensemble", "quantile": 0.95, "horizonWindows": 3},
+            "weights": {"prediction": {"initial": 1, "min": 0.8, "max": 1.5}, "load": 0},
+            "thresholds": {"load": {"low": 0.6, "high": 0.85}, "latencyP95Milliseconds": None},
+            "forecast": {
+                "model": "Ensemble",
+                "quantile": 0.95,
+                "horizonWindows": 3,
+                "timeZone": "UTC",
+                "userDimension": {"header": "", "authorized": False},
+            },
             "report": {"intervalSeconds": 10, "leaseSeconds": 30},
-            "cost": {"default": 1, "header": ""},
+            "cost": {
+                "default": 1,
+                "header": "",
+                "routes": [],
+                "perKilobyte": 0,
+                "response": {"jsonPointer": ""},
+                "reserve": None,
+                "maxDebt": None,
+            },
             "queue": {"maxWaitSeconds": 5, "maxRequests": 1000},
+            "priority": {"maxBoost": 0.1, "maxPenalty": 0.1},
+            "anomaly": {"sensitivity": "Medium", "action": "Clamp"},
+            "load": {
+                "source": "default",
+                "cpu": "",
+                "memory": "",
+                "network": "",
+                "clients": "",
+                "staleAfterSeconds": 30,
+            },
             "fallback": "Safe",
         },
         TABLE["valid"]["spec"],
     )
+
+
+def test_a_policy_with_every_field_is_read(tmp_path: Path) -> None:
+    (policy,) = read_file(written(tmp_path, TABLE["full"]), {})
+    spec = json.loads(msgspec.json.encode(policy.spec))
+    assert holds(spec, TABLE["full"]["spec"])
 
 
 @pytest.mark.parametrize("case", TABLE["cases"], ids=[case["name"] for case in TABLE["cases"]])

@@ -43,7 +43,7 @@ from forefill_operator.shaping import Load
             "NoSource",
             "No source of load is configured; the fill rate follows demand alone",
         ),
-        (conditions.load_known(Load(0.1, 0.1, 0.1, -1.0), 3), "True", "Fresh", "The load counts in the fill rate"),
+        (conditions.load_known(Load(0.1, 0.1, 0.1), 3), "True", "Fresh", "The load counts in the fill rate"),
     ],
 )
 def test_a_condition_says_what_is_true_and_why(made: Condition, status: str, reason: str, message: str) -> None:

@@ -5,25 +5,25 @@ from forefill_operator.plan import Plan
 from forefill_operator.shaping import Load, shape
 from forefill_operator.spec import FillRate
 
-RATE = FillRate(base=50.0, min=20.0, max=400.0)
+RATE = FillRate(base=50.0, min=20.0, max=400.0, surplus="Hold")
 
 
 def plan(requested: float, reserved: float = 0.0) -> Plan:
-    terms = shape(RATE, requested, 1.0, None)
+    terms = shape(RATE, requested, 1.0, None, 0.0)
     return Plan(1, 0.0, terms, reserved, min(terms.adjusted, 400.0 - reserved), {})
 
 
 @pytest.mark.parametrize(
-    ("requested", "load", "sentence"),
+    ("requested", "load", "weight", "sentence"),
     [
-        (70.0, None, "50 base + 70 predicted x 1 = 120 tokens/s"),
-        (70.0, Load(0.5, 0.5, 0.5, -40.0), "50 base + 70 predicted x 1 + 0.50 load x -40 = 100 tokens/s"),
-        (0.0, Load(0.5, 0.5, 0.5, -90.0), "50 base + 0 predicted x 1 + 0.50 load x -90 = 5 tokens/s, raised to min 20"),
-        (700.0, None, "50 base + 400 predicted x 1 = 450 tokens/s, cut to max 400"),
+        (70.0, None, 0.0, "50 base + 70 predicted x 1 = 120 tokens/s"),
+        (70.0, Load(0.5, 0.5, 0.5), -40.0, "50 base + 70 predicted x 1 + 0.50 load x -40 = 100 tokens/s"),
+        (0.0, Load(0.5, 0.5, 0.5), -90.0, "50 base + 0 predicted x 1 + 0.50 load x -90 = 5 tokens/s, raised to min 20"),
+        (700.0, None, 0.0, "50 base + 400 predicted x 1 = 450 tokens/s, cut to max 400"),
     ],
 )
-def test_the_target_is_told_term_by_term(requested: float, load: Load | None, sentence: str) -> None:
-    assert explain.target_sentence(shape(RATE, requested, 1.0, load)) == sentence
+def test_the_target_is_told_term_by_term(requested: float, load: Load | None, weight: float, sentence: str) -> None:
+    assert explain.target_sentence(shape(RATE, requested, 1.0, load, weight)) == sentence
 
 
 @pytest.mark.parametrize(

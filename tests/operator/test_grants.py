@@ -8,6 +8,7 @@ from forefill_operator.grants import Amounts
 from forefill_operator.ledger import Envelope, Held
 from forefill_operator.member import Member
 from forefill_operator.policy import TokenPolicy
+from forefill_protocol.messages import CostRoute, CostSettings, ForecastSettings
 
 Make = Callable[..., TokenPolicy]
 
@@ -56,8 +57,37 @@ def test_the_fallback_decides_what_is_counted_after_the_lease(
     assert grants.envelope(granted, 0.0, policy.spec).last_rate == last_rate
 
 
+def test_settings_hold_all_that_a_sidecar_acts_on(make_policy: Make) -> None:
+    cost = {
+        "default": 1,
+        "perKilobyte": 0.5,
+        "routes": [{"path": "/v1/{model}", "cost": 20, "method": "POST"}],
+        "response": {"jsonPointer": "/usage/total_tokens"},
+        "reserve": 200,
+        "maxDebt": 1000,
+    }
+    carried = grants.settings(make_policy(spec__cost=cost, spec__forecast__timeZone="Europe/Paris").spec)
+    assert carried.cost == CostSettings(
+        default=1.0,
+        routes=[CostRoute("/v1/{model}", 20.0, "POST")],
+        per_kilobyte=0.5,
+        response_pointer="/usage/total_tokens",
+        reserve=200.0,
+        max_debt=1000.0,
+    )
+    assert carried.forecast == ForecastSettings("Ensemble", 0.95, 3, "Europe/Paris")
+
+
+@pytest.mark.parametrize(("authorized", "header"), [(True, "x-user"), (False, "")])
+def test_nobody_is_told_of_the_users_header_before_it_may_be_read(
+    make_policy: Make, authorized: bool, header: str
+) -> None:
+    users = {"header": "x-user", "authorized": authorized}
+    assert grants.settings(make_policy(spec__forecast__userDimension=users).spec).forecast.user_header == header
+
+
 def test_settings_go_along_until_the_generation_is_acknowledged(make_policy: Make) -> None:
-    policy = make_policy(spec__cost={"default": 2, "header": "x-tokens"})
+    policy = make_policy(spec__cost__default=2, spec__cost__header="x-tokens")
     member = Member(Client("ai", "default", "chat-1", "uid-1"))
     carried = grants.assignment(policy, member, Amounts(1.0, 1.0, 1.0), 1, "").settings
     assert carried == grants.settings(policy.spec)

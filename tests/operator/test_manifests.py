@@ -80,7 +80,7 @@ def test_an_operator_that_starts_again_knows_a_changed_file_by_its_generation(tm
         ("kind: TokenPolicy\napiVersion: forefill.io/v1alpha1", "metadata.name: is required"),
         (text("llm", highest=0), "spec.fillRate.max: is 0, but must be above 0"),
         (text("llm", highest=0.5), "spec.fillRate.min: is 1, but must not be above max, which is 0.5"),
-        (text("llm") + "  bursts: {}\n", "spec.bursts: is not a field; known ones are burst,"),
+        (text("llm") + "  bursts: {}\n", "spec.bursts: is not a field; known ones are anomaly, burst,"),
     ],
 )
 def test_a_file_that_can_not_be_used_is_told_with_file_and_field(content: str, words: str, tmp_path: Path) -> None:

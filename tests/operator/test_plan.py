@@ -26,8 +26,8 @@ def rates(policy: TokenPolicy, *demands: Demand | None, reserved: float = 0.0) -
 
 
 def test_a_plan_keeps_what_it_was_made_from(make_policy: Make) -> None:
-    load = Load(0.5, 0.5, 0.5, weight=-40.0)
-    made = plan.plan(make_policy(), Standing(needs(Demand(100.0, 90.0)), 10.0), load, 7.0)
+    load = Load(0.5, 0.5, 0.5)
+    made = plan.plan(make_policy(spec__weights__load=-40), Standing(needs(Demand(100.0, 90.0)), 10.0), load, 7.0)
     assert (made.generation, made.made_at, made.reserved, made.available) == (1, 7.0, 10.0, 130.0)
     assert (made.terms.requested, made.terms.adjusted, made.terms.load) == (100.0, 130.0, load)
     assert made.rates == {"uid-0": 130.0}

@@ -8,6 +8,10 @@ from forefill_operator.policy import InvalidPolicy, parse_policy
 Make = Callable[[Mapping[str, Any]], dict[str, Any]]
 ENV = "spec.inject.env"
 EXPRESSIONS = "spec.clients.podSelector"
+CLASSES = "spec.clients.classes"
+CLASS = {"name": "batch", "weight": 1, "floor": 0}
+LATENCY = "spec.thresholds.latencyP95Milliseconds"
+USERS = "spec.forecast.userDimension"
 
 FAULTS = [
     ("spec.fillRate.min", 500, "spec.fillRate.min", "is 500, but must not be above max, which is 400"),
@@ -75,6 +79,43 @@ FAULTS = [
         "spec.clients.podSelector.matchExpressions[0].values",
         "must be given for In and NotIn and left out for Exists and DoesNotExist",
     ),
+    (CLASSES, [CLASS, CLASS], f"{CLASSES}[1].name", "is 'batch', which the list has already"),
+    (CLASSES, [{**CLASS, "weight": 0}], f"{CLASSES}[0].weight", "is 0, but must be above 0"),
+    (CLASSES, [{**CLASS, "weight": float("nan")}], f"{CLASSES}[0].weight", "is nan, but must be a finite number"),
+    (CLASSES, [{**CLASS, "floor": -1}], f"{CLASSES}[0].floor", "is -1, but must be at least 0"),
+    (
+        CLASSES,
+        [{**CLASS, "floor": 5, "ceiling": 4}],
+        f"{CLASSES}[0].floor",
+        "is 5, but must not be above ceiling, which is 4",
+    ),
+    (
+        CLASSES,
+        [{**CLASS, "floor": 300}, {**CLASS, "name": "chat", "floor": 150}],
+        CLASSES,
+        "have floors of 450 together, but must not be above fillRate.max, which is 400",
+    ),
+    ("spec.weights.load", 1, "spec.weights.load", "is 1, but must be at most 0"),
+    ("spec.weights.load", float("nan"), "spec.weights.load", "is nan, but must be a finite number"),
+    ("spec.thresholds.load.high", 1, "spec.thresholds.load.high", "is 1, but must be above 0 and below 1"),
+    (
+        "spec.thresholds.load.low",
+        0.9,
+        "spec.thresholds.load.low",
+        "is 0.9, but must be at least 0 and below high, which is 0.85",
+    ),
+    (LATENCY, 0, LATENCY, "is 0, but must be above 0"),
+    ("spec.priority.maxBoost", -0.1, "spec.priority.maxBoost", "is -0.1, but must be at least 0"),
+    ("spec.priority.maxPenalty", 1, "spec.priority.maxPenalty", "is 1, but must be at most 0.99"),
+    ("spec.cost.reserve", -1, "spec.cost.reserve", "is -1, but must be at least 0"),
+    ("spec.cost.maxDebt", -1, "spec.cost.maxDebt", "is -1, but must be at least 0"),
+    (
+        "spec.forecast.timeZone",
+        "Mars/Olympus",
+        "spec.forecast.timeZone",
+        "is 'Mars/Olympus', but must be an IANA name such as Europe/Paris",
+    ),
+    (USERS, {"authorized": True}, f"{USERS}.authorized", "needs a header"),
     ("spec.mode", "Loose", "spec.mode", "invalid enum value 'Loose'"),
 ]
 

@@ -42,8 +42,8 @@ def test_clients_whose_lease_ended_do_not_count(make_policy: Make) -> None:
 
 
 def test_a_known_load_is_shown_with_its_weight(make_policy: Make) -> None:
-    book = Book(make_policy(), Learning(), 0.0)
-    book.load = Load(0.9, 0.6, 0.3, weight=-20.0)
+    book = Book(make_policy(spec__weights__load=-20), Learning(), 0.0)
+    book.load = Load(0.9, 0.6, 0.3)
     book.tick(10.0)
     told = status.manifest(status.status_of(book, None, 1, 10.0), {}, "now")
     assert (told["load"], told["weights"]) == (0.6, {"prediction": 1.0, "load": -20.0})
