@@ -43,7 +43,7 @@ class Rates(Struct, frozen=True):
     """Tokens/s by NAMESPACE/NAME of the pod, as the upstream counted them; `faults` of the series left out."""
 
     by_pod: Mapping[str, float]
-    faults: Sequence[Fault] = ()
+    faults: Sequence[Fault] = []
 
 
 def reading_of(answer: object) -> Reading:
@@ -70,7 +70,7 @@ def rates_of(answer: object, namespace: str) -> Rates:
     if not isinstance(answer, list) or _is_sample(answer):
         return Rates({}, [Fault("BadAnswer", "gives no series, but must give one a client, with the label pod")])
     rates: dict[str, float] = {}
-    faults = []
+    faults: list[Fault] = []
     for series in answer[:MOST_CLIENTS]:
         rate = _rate(series, namespace)
         if isinstance(rate, Fault):
