@@ -1,7 +1,6 @@
 """`forefill operator`: for a cluster with --kubernetes, or for one machine with policies from files."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import uvloop
 
+from forefill_operator import logs
 from forefill_operator.usage import Address, Misused, parse_address
 
 DESCRIPTION = """\
@@ -23,7 +23,7 @@ folder, and the CA that sidecars must trust is written beside it as ca.crt.
 def main(arguments: Sequence[str]) -> int:
     """Exit status 0 after a stop, 2 for what the user can mend."""
     options = parser().parse_args(arguments)
-    logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.configure(options.log_level, options.log_format)
     try:
         uvloop.run(_chosen(options))
     except Misused as misused:
@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
         "--health", type=_address, metavar="HOST:PORT", help="serve /healthz, /readyz and /metrics here"
     )
     options.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+    options.add_argument("--log-format", default="text", choices=logs.FORMATS, help="json: one object a line")
     files = options.add_argument_group("without a cluster")
     files.add_argument("--policies", type=Path, metavar="DIR", help="folder of TokenPolicy manifests")
     files.add_argument("--listen", type=_address, metavar="HOST:PORT", help="where sidecars connect")

@@ -15,6 +15,7 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
+from forefill_operator import logs
 from forefill_operator.health import Health
 from forefill_operator.kube import api, credentials
 from forefill_operator.kube.injector_metrics import InjectorMetrics
@@ -35,7 +36,7 @@ _log = logging.getLogger("forefill.injector")
 def main(arguments: Sequence[str]) -> int:
     """Exit status 0 after a stop, 2 for what the user can mend."""
     options = parser().parse_args(arguments)
-    logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.configure(options.log_level, options.log_format)
     try:
         found = credentials.find(os.environ)
         uvloop.run(run(options, found))
@@ -59,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--image-pull-policy", default="IfNotPresent", choices=("Always", "IfNotPresent", "Never"))
     options.add_argument("--resources", type=_mapping, metavar="JSON", default={}, help="the sidecar's resources")
     options.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+    options.add_argument("--log-format", default="text", choices=logs.FORMATS, help="json: one object a line")
     return options
 
 

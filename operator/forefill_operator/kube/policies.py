@@ -41,7 +41,7 @@ class Policies:
         except InvalidPolicy as invalid:
             self.invalid.add(key)
             self._controller.reject_policy(key, invalid, body["metadata"].get("generation", 0))
-            _log.warning("TokenPolicy %s is not accepted: %s", key, invalid)
+            _log.warning("TokenPolicy %s is not accepted: %s", key, invalid, extra={"policy": key})
             return
         self.invalid.discard(key)
         never_served = "observedGeneration" not in (body.get("status") or {})

@@ -64,5 +64,5 @@ class Reaper:
                 return
             self._round.answered(client)
             if has_ended(pod, client.pod_uid):
-                _log.info("pod %s has ended; what it held is free", client.name)
+                _log.info("pod %s has ended; what it held is free", client.name, extra={"client": client.name})
                 self._deliver(self._controller.ended(client.pod_uid, self._clock()))

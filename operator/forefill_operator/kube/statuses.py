@@ -83,7 +83,7 @@ class Statuses:
         except api.NotFound:
             return
         except api.ApiError as error:
-            _log.warning("the status of TokenPolicy %s could not be written: %s", key, error)
+            _log.warning("the status of TokenPolicy %s could not be written: %s", key, error, extra={"policy": key})
             return
         self._written[uid] = (wanted, now)
         for happening in events.transitions(written, wanted):

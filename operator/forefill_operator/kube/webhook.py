@@ -69,10 +69,12 @@ class Webhook:
             # Whatever goes wrong here, nobody's pod is to be kept from starting by it.
             _log.exception("pod %s/%s could not be decided on", namespace, name)
             decision = Untouched("the injector failed; its log says why")
+        about = {"client": f"{namespace}/{name}"}
         if isinstance(decision, Injection):
-            _log.info("pod %s/%s gets a sidecar for %s", namespace, name, ", ".join(decision.policies))
+            policies = ",".join(decision.policies)
+            _log.info("pod %s/%s gets a sidecar for %s", namespace, name, policies, extra={**about, "policy": policies})
         elif decision.reason:
-            _log.warning("pod %s/%s gets no sidecar: %s", namespace, name, decision.reason)
+            _log.warning("pod %s/%s gets no sidecar: %s", namespace, name, decision.reason, extra=about)
         return decision
 
 
