@@ -43,22 +43,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
-{{- define "forefill.podSecurityContext" -}}
-runAsGroup: 65532
-runAsNonRoot: true
-runAsUser: 65532
-seccompProfile:
-  type: RuntimeDefault
-{{- end -}}
-
-{{- define "forefill.securityContext" -}}
-allowPrivilegeEscalation: false
-capabilities:
-  drop: [ALL]
-readOnlyRootFilesystem: true
-{{- end -}}
-
 {{- define "forefill.authoritySecret" -}}{{ include "forefill.fullname" . }}-ca{{- end -}}
 {{- define "forefill.injectorSecret" -}}{{ include "forefill.fullname" . }}-injector-tls{{- end -}}
 {{- define "forefill.operator" -}}{{ include "forefill.fullname" . }}-operator{{- end -}}
 {{- define "forefill.injector" -}}{{ include "forefill.fullname" . }}-injector{{- end -}}
+{{- define "forefill.loadSources" -}}{{ include "forefill.fullname" . }}-load-sources{{- end -}}
