@@ -1,5 +1,6 @@
 """One policy being served: what its clients say, what is planned for them, and when. Pure: `now` is given."""
 
+from collections.abc import Mapping
 from math import fsum
 
 from forefill_operator import plan, selection, shaping
@@ -8,6 +9,7 @@ from forefill_operator.demand import Demand, demand_of
 from forefill_operator.issuer import NEGLIGIBLE, Deliveries, Issuer
 from forefill_operator.learning import Learning, claimed_envelope, confirmed_envelope
 from forefill_operator.ledger import Ledger
+from forefill_operator.load.readings import Fault
 from forefill_operator.member import Member
 from forefill_operator.plan import Need, Plan, Standing
 from forefill_operator.policy import TokenPolicy
@@ -26,6 +28,7 @@ class Book:
     def __init__(self, policy: TokenPolicy, learning: Learning, now: float) -> None:
         self.issuer = Issuer(policy, learning)
         self.load: Load | None = None
+        self.load_faults: Mapping[str, Fault] = {}
         self._requested = 0.0
         self._promised = 0.0
         self._urgent: set[str] = set()

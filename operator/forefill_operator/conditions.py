@@ -1,10 +1,11 @@
 """The conditions of a TokenPolicy: what is true of it, why, and since when."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
+from forefill_operator.load.readings import Fault
 from forefill_operator.policy import InvalidPolicy
 from forefill_operator.shaping import Load
 
@@ -47,11 +48,28 @@ def not_enforced(generation: int) -> Condition:
     return Condition("Enforced", "False", "NotAccepted", "No valid policy to enforce", generation)
 
 
-def load_known(load: Load | None, generation: int) -> Condition:
-    if load is None:
-        message = "No source of load is configured; the fill rate follows demand alone"
-        return Condition("LoadKnown", "False", "NoSource", message, generation)
-    return Condition("LoadKnown", "True", "Fresh", "The load counts in the fill rate", generation)
+def load_known(load: Load | None, faults: Mapping[str, Fault], generation: int) -> Condition:
+    """True only while every part is measured; `faults` say, by what they are about, what keeps it from being."""
+    reason = load.state if load else next((fault.kind for fault in faults.values()), "NoSource")
+    told = "; ".join([_LOAD_MESSAGES.get(reason, _NO_LOAD), *_told(faults)])
+    if reason == "Known":
+        return Condition("LoadKnown", "True", "Fresh", told, generation)
+    return Condition("LoadKnown", "False", reason, told, generation)
+
+
+_NO_LOAD = "No load is measured; the fill rate follows demand alone"
+_LOAD_MESSAGES = {
+    "NoSource": "No source of load is configured; the fill rate follows demand alone",
+    "Known": "The load counts in the fill rate",
+    "Held": "What was measured last stands in for what is missing",
+    "Decaying": "What was measured last is old and counts less and less",
+    "Unknown": "The load can't be told; the fill rate follows demand alone",
+}
+
+
+def _told(faults: Mapping[str, Fault]) -> Iterator[str]:
+    for about, fault in faults.items():
+        yield f"{about} {fault.sentence}"
 
 
 def dated(conditions: Sequence[Condition], before: Sequence[Condition], wall_time: str) -> list[Condition]:

@@ -4,6 +4,9 @@ The shell authenticates, decodes, calls one method here and sends what it return
 nothing on a stream before that stream's Hello has come: a grant that answers 0 would count from the wrong Hello.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from forefill_operator import status
 from forefill_operator.book import Book
 from forefill_operator.client import Client
@@ -11,6 +14,7 @@ from forefill_operator.figures import Figures, figures_of
 from forefill_operator.issuer import Deliveries
 from forefill_operator.learning import Learning
 from forefill_operator.ledger import CLOCK_MARGIN
+from forefill_operator.load.readings import Fault
 from forefill_operator.policy import InvalidPolicy, TokenPolicy
 from forefill_operator.shaping import Load
 from forefill_operator.status import PolicyStatus
@@ -72,10 +76,14 @@ class Controller:
         members = book.members.values() if book else ()
         return [(member.client.pod_uid, self._gone(key)) for member in members if member.connected]
 
-    def set_load(self, key: str, load: Load | None) -> None:
-        """Used by the next plan."""
+    def set_load(self, key: str, load: Load | None, faults: Mapping[str, Fault] = MappingProxyType({})) -> None:
+        """Used by the next plan. `faults` say, by what they are about, what keeps the load from being known."""
         if book := self.books.get(key):
-            book.load = load
+            book.load, book.load_faults = load, faults
+
+    def served(self) -> dict[str, TokenPolicy]:
+        """What is served, by key."""
+        return {key: book.policy for key, book in self.books.items() if key not in self._removed}
 
     def _learning(self, policy: TokenPolicy, now: float) -> Learning:
         """Leases of an earlier operator end one lease after this one read its first policy, at the latest."""

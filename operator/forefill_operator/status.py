@@ -53,7 +53,7 @@ def status_of(book: Book, invalid: InvalidPolicy | None, generation: int, now: f
         conditions=[
             conditions.accepted(invalid, generation),
             conditions.enforced(book.policy.spec.mode, laggards, len(live), book.policy.generation),
-            conditions.load_known(load, generation),
+            conditions.load_known(book.load, book.load_faults, generation),
         ],
         observed_generation=generation,
         clients=len(live),

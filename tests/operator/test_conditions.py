@@ -2,6 +2,7 @@ import pytest
 
 from forefill_operator import conditions
 from forefill_operator.conditions import Condition
+from forefill_operator.load.readings import Fault
 from forefill_operator.policy import InvalidPolicy
 from forefill_operator.shaping import Load
 
@@ -38,12 +39,42 @@ from forefill_operator.shaping import Load
         ),
         (conditions.not_enforced(3), "False", "NotAccepted", "No valid policy to enforce"),
         (
-            conditions.load_known(None, 3),
+            conditions.load_known(None, {}, 3),
             "False",
             "NoSource",
             "No source of load is configured; the fill rate follows demand alone",
         ),
-        (conditions.load_known(Load(0.1, 0.1, 0.1), 3), "True", "Fresh", "The load counts in the fill rate"),
+        (
+            conditions.load_known(None, {"load": Fault("UnknownSource", "source 'prod' is not set up")}, 3),
+            "False",
+            "UnknownSource",
+            "No load is measured; the fill rate follows demand alone; load source 'prod' is not set up",
+        ),
+        (conditions.load_known(Load(0.1, 0.1, 0.1), {}, 3), "True", "Fresh", "The load counts in the fill rate"),
+        (
+            conditions.load_known(Load(1.0, 0.1, 0.1), {"cpu": Fault("AboveOne", "is 57 and counts as 1")}, 3),
+            "True",
+            "Fresh",
+            "The load counts in the fill rate; cpu is 57 and counts as 1",
+        ),
+        (
+            conditions.load_known(Load(0.1, 0.1, 0.1, "Held"), {"cpu": Fault("NoSeries", "gives no series")}, 3),
+            "False",
+            "Held",
+            "What was measured last stands in for what is missing; cpu gives no series",
+        ),
+        (
+            conditions.load_known(Load(0.1, 0.1, 0.1, "Decaying"), {}, 3),
+            "False",
+            "Decaying",
+            "What was measured last is old and counts less and less",
+        ),
+        (
+            conditions.load_known(Load(0.0, 0.0, 0.0, "Unknown"), {}, 3),
+            "False",
+            "Unknown",
+            "The load can't be told; the fill rate follows demand alone",
+        ),
     ],
 )
 def test_a_condition_says_what_is_true_and_why(made: Condition, status: str, reason: str, message: str) -> None:

@@ -62,6 +62,11 @@ class Tracker:
         self.faults: dict[str, Fault] = {}
         self._signals: dict[Part, Signal] = {}
 
+    @property
+    def asked(self) -> bool:
+        """Whether there is anything to measure."""
+        return bool(self._signals)
+
     def observe(self, readings: Mapping[Part, Reading], now: float) -> None:
         """Take the newest measurement in. Parts that it does not name are no longer asked for."""
         self._signals = {part: self._signals.get(part) or Signal() for part in readings}
