@@ -77,8 +77,8 @@ class Store(Protocol):
     async def records(self, key: str) -> dict[str, bytes]:
         """By pod uid."""
 
-    async def record(self, key: str, pod_uid: str) -> bytes:
-        """Empty when there is none."""
+    async def some_records(self, key: str, pod_uids: Sequence[str]) -> list[bytes]:
+        """In the order of `pod_uids`, empty where there is none."""
 
     async def publish(self, operator: str, messages: Sequence[bytes]) -> None:
         """Hand these to another operator, if it listens."""

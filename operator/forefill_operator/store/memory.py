@@ -92,8 +92,9 @@ class MemoryStore:
         shelf = self.shelves.get(key)
         return dict(shelf.records) if shelf else {}
 
-    async def record(self, key: str, pod_uid: str) -> bytes:
-        return (await self.records(key)).get(pod_uid, b"")
+    async def some_records(self, key: str, pod_uids: Sequence[str]) -> list[bytes]:
+        records = await self.records(key)
+        return [records.get(uid, b"") for uid in pod_uids]
 
     async def publish(self, operator: str, messages: Sequence[bytes]) -> None:
         self._check()

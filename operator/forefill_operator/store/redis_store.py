@@ -94,8 +94,9 @@ class RedisStore:
         found = await self._ask(lambda: self._client.hgetall(_key(key, "records")))
         return {uid.decode(): record for uid, record in found.items()}
 
-    async def record(self, key: str, pod_uid: str) -> bytes:
-        return (await self._ask(lambda: self._client.hget(_key(key, "records"), pod_uid))) or b""
+    async def some_records(self, key: str, pod_uids: Sequence[str]) -> list[bytes]:
+        found = await self._ask(lambda: self._client.hmget(_key(key, "records"), list(pod_uids)))
+        return [record or b"" for record in found]
 
     async def publish(self, operator: str, messages: Sequence[bytes]) -> None:
         await self._ask(lambda: self._publish(_channel(operator), messages))

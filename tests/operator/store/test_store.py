@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 
-import pytest
-
 from forefill_operator.store import interface
 from forefill_operator.store.interface import Claim, Owner, Store, Write
 
@@ -56,7 +54,7 @@ async def test_only_the_owner_of_this_epoch_may_write(store: Store) -> None:
     assert await store.records(KEY) == {}
     assert await store.write(KEY, Owner("a", 1), [write, Write("uid-2", b"\x00\xff")]) is True
     assert await store.records(KEY) == {"uid-1": b"first", "uid-2": b"\x00\xff"}
-    assert [await store.record(KEY, uid) for uid in ("uid-1", "uid-3")] == [b"first", b""]
+    assert await store.some_records(KEY, ["uid-1", "uid-3"]) == [b"first", b""]
 
 
 async def test_an_empty_record_is_forgotten(store: Store) -> None:
@@ -72,9 +70,7 @@ async def test_records_of_one_policy_are_not_anothers(store: Store) -> None:
     assert await store.records("ai/other") == {}
 
 
-async def test_an_owner_that_keeps_its_policies_has_them_past_their_time(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_owner_that_keeps_its_policies_has_them_past_their_time(store: Store) -> None:
     await store.claim(KEY, "a", "life")
     await store.claim("ai/other", "a", "life")
     ends = asyncio.get_running_loop().time() + interface.OWNER_SECONDS + 0.5

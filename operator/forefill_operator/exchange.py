@@ -1,0 +1,191 @@
+"""Between a replica and the store: own policies, record grants before they are sent, talk to other operators."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from forefill_operator import records, relay
+from forefill_operator.controller import Deliveries
+from forefill_operator.replica import Replica
+from forefill_operator.store.interface import Owner, Store, StoreFault, Write
+from forefill_operator.store.ownership import share
+from forefill_protocol import codec, messages
+
+BEAT_SECONDS = 1.0
+# Grants gather for this long before they are recorded together.
+FLUSH_SECONDS = 0.002
+
+_log = logging.getLogger("forefill.store")
+
+
+class Exchange:
+    """Runs beside the operator's loop. `deliver` sends to streams of this operator."""
+
+    def __init__(
+        self, replica: Replica, store: Store, deliver: Callable[[Deliveries], None], clock: Callable[[], float]
+    ) -> None:
+        self._replica = replica
+        self._store = store
+        self._deliver = deliver
+        self._clock = clock
+        self._life = ""
+        self._unconfirmed: set[str] = set()
+
+    async def run(self) -> None:
+        """Until cancelled; then the policies are given away at once."""
+        listening = asyncio.create_task(self._store.listen(self._replica.name, self.receive))
+        flushing = asyncio.create_task(self._flush_often())
+        try:
+            while True:
+                await self.beat()
+                await asyncio.sleep(BEAT_SECONDS)
+        finally:
+            for task in (listening, flushing):
+                task.cancel()
+            await asyncio.wait([listening, flushing])
+            await self._leave()
+
+    async def beat(self) -> None:
+        """Say that this operator lives, hear who else does, take and give policies accordingly."""
+        try:
+            await self._beat()
+            self._replica.fault = None
+        except StoreFault as fault:
+            if self._replica.fault is None or self._replica.fault.reason != fault.reason:
+                _log.error("%s: nothing new is granted until it is mended", fault)
+            self._replica.fault = fault
+
+    async def _beat(self) -> None:
+        replica, name = self._replica, self._replica.name
+        operators = await self._store.beat(name)
+        life = await self._store.life()
+        if life != self._life:
+            await self._record_everything(life)
+        keys = sorted(replica.wants() | replica.owned.keys())
+        owners = dict(zip(keys, await self._store.owners(keys), strict=True))
+        replica.saw(owners, operators)
+        mine = share(replica.wants(), operators, name)
+        for key in replica.owned.keys() - mine:
+            await self._give(key)
+        for key in sorted(mine - replica.owned.keys()):
+            if (owner := owners.get(key)) is None or owner.operator == name:
+                await self._take(key, life)
+        for key in replica.owned.keys() - await self._store.keep(replica.owned, name):
+            _log.warning("%s is served by another operator now", key)
+            replica.drop(key)
+        await self._confirm(life)
+
+    # Ownership
+
+    async def _take(self, key: str, life: str) -> None:
+        claim = await self._store.claim(key, self._replica.name, life)
+        if claim is None:
+            return
+        found = []
+        for data in (await self._store.records(key)).values():
+            try:
+                found.append(records.decode(data))
+            except records.BadRecord as bad:
+                _log.warning("a record of %s can't be read: %s", key, bad)
+                claim = claim._replace(continuous=False)
+        self._replica.adopt(key, claim.epoch, found, whole=claim.continuous, now=self._clock())
+        if not claim.continuous:
+            self._unconfirmed.add(key)
+        _log.info("serving %s (epoch %d, %d clients on record)", key, claim.epoch, len(found))
+
+    async def _give(self, key: str) -> None:
+        await self.flush()
+        owner = Owner(self._replica.name, self._replica.owned[key])
+        self._replica.drop(key)
+        await self._store.release(key, owner)
+
+    async def _confirm(self, life: str) -> None:
+        """What was taken over with gaps is whole when the leases of unrecorded grants have ended."""
+        for key in list(self._unconfirmed):
+            if key not in self._replica.owned:
+                self._unconfirmed.discard(key)
+            elif self._replica.is_whole(key, self._clock()):
+                await self._store.confirm(key, life)
+                self._unconfirmed.discard(key)
+
+    async def _record_everything(self, life: str) -> None:
+        """The store may have lost writes; whoever owns a policy still knows all of its grants."""
+        for key in list(self._replica.owned):
+            self._replica.touch(key)
+            self._unconfirmed.add(key)
+        await self.flush()
+        self._life = life
+
+    async def _leave(self) -> None:
+        try:
+            for key in list(self._replica.owned):
+                await self._give(key)
+            await self._store.leave(self._replica.name)
+            await self._store.close()
+        except StoreFault as fault:
+            _log.warning("the policies could not be given away: %s", fault)
+
+    # Messages
+
+    async def _flush_often(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            if self._replica.has_mail:
+                try:
+                    await self.flush()
+                except StoreFault as fault:
+                    self._replica.fault = fault
+
+    async def flush(self) -> None:
+        """Record and send what has gathered. What can't be recorded is not sent: leases cover its receivers."""
+        mail = self._replica.take_mail()
+        self._deliver([refusal for refusal in mail.refusals if refusal[0] not in self._replica.fronts])
+        for operator, outgoing in mail.forwards.items():
+            await self._store.publish(operator, outgoing)
+        for key in mail.granted.keys() | mail.touched.keys():
+            if key in self._replica.owned:
+                await self._record(key, mail.granted.get(key, []), mail.touched.get(key, set()))
+        for key, asked in mail.repeats.items():
+            await self._repeat(key, asked)
+
+    async def _record(self, key: str, granted: Deliveries, touched: set[str]) -> None:
+        replica, book, now = self._replica, self._replica.books[key], self._clock()
+        uids = touched | {uid for uid, _ in granted}
+        found = {uid: records.record_of(book, uid, now) for uid in uids}
+        data = {uid: records.encode(record) if record else b"" for uid, record in found.items()}
+        writes = [Write(uid, data[uid], *self._sending(uid, message)) for uid, message in granted]
+        writes += [Write(uid, data[uid]) for uid in uids - {write.pod_uid for write in writes}]
+        if await self._store.write(key, Owner(replica.name, replica.owned[key]), writes):
+            self._deliver([(uid, message) for uid, message in granted if uid not in replica.fronts])
+        else:
+            _log.warning("%s is served by another operator now", key)
+            replica.drop(key)
+
+    def _sending(self, uid: str, message: messages.Down) -> tuple[str, bytes]:
+        """The operator that the pod's stream is with, and what to publish to it; nothing for a pod of our own."""
+        front = self._replica.fronts.get(uid, "")
+        return front, relay.encode(relay.Answer(uid, codec.encode(message))) if front else b""
+
+    async def _repeat(self, key: str, asked: dict[str, int]) -> None:
+        """Grants on record that their pods have not acknowledged go out again as they are: their owner may be slow."""
+        for uid, data in zip(asked, await self._store.some_records(key, list(asked)), strict=True):
+            try:
+                assignment = records.decode(data).assignment if data else None
+            except records.BadRecord:
+                continue
+            if assignment is not None and assignment.grant_sequence > asked[uid]:
+                self._deliver([(uid, assignment)])
+
+    def receive(self, data: bytes) -> None:
+        """From another operator; it is this one's task to be careful with it all the same."""
+        replica, now = self._replica, self._clock()
+        try:
+            match relay.decode(data):
+                case relay.Forwarded(front=front, client=client, message=message):
+                    replica.forwarded(front, client, codec.decode_up(message), now)
+                case relay.Left(front=front, pod_uid=pod_uid):
+                    replica.left(front, pod_uid, now)
+                case relay.Answer(pod_uid=pod_uid, message=message):
+                    self._deliver([(pod_uid, codec.decode_down(message))])
+        except (relay.BadRelay, codec.BadFrame) as bad:
+            _log.warning("a message of another operator can't be read: %s", bad)

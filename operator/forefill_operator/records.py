@@ -1,0 +1,79 @@
+"""What is kept of each client outside the operator: enough for another one to go on without a break. Pure."""
+
+import msgspec
+from msgspec import Struct
+
+from forefill_operator.book import Book
+from forefill_operator.client import Client
+from forefill_operator.demand import Demand
+from forefill_operator.learning import last_rate
+from forefill_operator.ledger import CLOCK_MARGIN, Envelope, Held
+from forefill_operator.member import Member
+from forefill_protocol.messages import Assignment
+
+
+class Record(Struct, frozen=True, array_like=True, gc=False):
+    """The newest grant, and in `held` the most that the client may be using while it has not acknowledged it.
+
+    `generation` of the policy is acknowledged; `demand` is from the newest report. No moments are kept, since two
+    operators share no clock: whoever reads the record counts every time in it from then on, which is never too short.
+    """
+
+    client: Client
+    assignment: Assignment
+    held: Held
+    generation: int
+    demand: Demand | None = None
+
+
+class BadRecord(ValueError):
+    """The bytes are no record."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Record)
+
+
+def encode(record: Record) -> bytes:
+    return _encoder.encode(record)
+
+
+def decode(data: bytes) -> Record:
+    """Raises BadRecord."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise BadRecord(str(error)) from None
+
+
+def record_of(book: Book, pod_uid: str, now: float) -> Record | None:
+    """None for a client without a grant."""
+    member = book.members.get(pod_uid)
+    if member is None or member.assignment is None:
+        return None
+    held = book.ledger.accounts[pod_uid].held_at(now)
+    return Record(member.client, member.assignment, held, member.generation, member.demand)
+
+
+def resume(book: Book, record: Record, now: float) -> None:
+    """Go on serving the client of `record` as if the grant had been answered at `now`."""
+    spec, assignment, uid = book.policy.spec, record.assignment, record.client.pod_uid
+    member = book.members[uid] = Member(record.client)
+    member.connected = False
+    member.brings(assignment.grant_sequence)
+    member.heard(assignment.answers, spec.report, now)
+    member.connected = False
+    member.generation = record.generation
+    member.assignment, member.planned, member.demand = assignment, assignment.fill_rate, record.demand
+    held = Held(max(record.held.rate, assignment.fill_rate), max(record.held.safe_rate, assignment.safe_rate),
+                max(record.held.burst, assignment.burst))  # fmt: skip
+    envelope = Envelope(
+        sequence=assignment.grant_sequence,
+        rate=held.rate,
+        rate_until=now + CLOCK_MARGIN * assignment.rate_seconds,
+        safe_rate=held.safe_rate,
+        lease_until=now + CLOCK_MARGIN * assignment.lease_seconds,
+        last_rate=last_rate(held.safe_rate, spec.fallback),
+        burst=held.burst,
+    )
+    book.ledger.issue(uid, envelope, now)
