@@ -247,6 +247,10 @@ class Replica(Controller):
                 self._mail.refusals.append((pod_uid, message))
         return []
 
+    def _notice_deleted(self, holding: Holding) -> None:
+        if holding.policy not in self.policies:
+            super()._notice_deleted(holding)
+
     def _book(self, key: str) -> Book | Refused:
         if key in self.policies and key not in self.owned:
             sentence = f"no operator serves {key} yet" if self.fault is None else str(self.fault)
