@@ -27,6 +27,9 @@ class Authenticator(Protocol):
     async def authenticate(self, token: str) -> Client:
         """The pod that holds `token`. Raises Rejected."""
 
+    def expires_at(self, token: str) -> float:
+        """Seconds since 1970 when an accepted token ends; infinite when it never does."""
+
 
 class BadTokenFile(ValueError):
     """A line of a token file can't be used; the sentence names the file and the line."""
@@ -59,6 +62,10 @@ class StaticTokens:
             if hmac.compare_digest(known.encode(), token.encode()):
                 return client
         raise Rejected(401, "the token is not in the operator's token file")
+
+    def expires_at(self, token: str) -> float:
+        """Such a token ends when it is taken out of the file, which its stream does not notice."""
+        return float("inf")
 
 
 def read_tokens(lines: Iterable[str], source: str) -> list[tuple[str, Client]]:

@@ -8,12 +8,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from forefill_operator.client import Client
 from forefill_operator.controller import TICK_SECONDS, Controller
 from forefill_operator.health import Health
-from forefill_operator.identity import Authenticator, Rejected
+from forefill_operator.identity import Authenticator
 from forefill_operator.metrics import Metrics
 from forefill_operator.stream_server import StreamServer
+from forefill_operator.tickets import Key
 from forefill_operator.usage import Address
 
 # A loop that has not ticked for this long is stuck, and the process is better started again.
@@ -26,7 +26,7 @@ Chore = Callable[[], Awaitable[None]]
 
 @dataclass
 class Runtime:
-    """`chores` run beside the loop until the end; `alive` adds a reason not to be to the loop's own."""
+    """`chores` run beside the loop until the end; `alive` adds a reason not to be to its own; `keys` sign tickets."""
 
     controller: Controller
     authenticator: Authenticator
@@ -38,17 +38,14 @@ class Runtime:
     alive: Callable[[], str | None] = lambda: None
     ready: Callable[[], str | None] = lambda: None
     clock: Clock = time.monotonic
+    keys: Callable[[], Sequence[Key]] | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.server = StreamServer(self.controller, self, self.metrics, self.clock)
+        self.server = StreamServer(
+            self.controller, self.authenticator, self.metrics, self.clock, keys=self.keys, ready=lambda: self.ready()
+        )
         self._ticked_at = self.clock()
-
-    async def authenticate(self, token: str) -> Client:
-        """Nobody is let in before the first list of policies: an unknown policy would be refused for nothing."""
-        if missing := self.ready():
-            raise Rejected(503, missing)
-        return await self.authenticator.authenticate(token)
 
     async def run(self) -> None:
         """Serve until `stopping` is set. Raises OSError when an address can't be had, and whatever ends a chore."""

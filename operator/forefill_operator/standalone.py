@@ -5,16 +5,20 @@ import asyncio
 import datetime
 import logging
 import ssl
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from forefill_operator import identity, manifests, state_folder
 from forefill_operator.controller import Controller
+from forefill_operator.kube import tls
 from forefill_operator.metrics import Metrics
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.runtime import Clock, Runtime
 from forefill_operator.state_folder import Served
 from forefill_operator.stream_server import StreamServer
+from forefill_operator.tickets import Key
 from forefill_operator.usage import Misused
 
 RELOAD_SECONDS = 1.0
@@ -35,15 +39,20 @@ async def run(options: argparse.Namespace) -> None:
         tokens.read()
         folder.read()
         context = _context(options)
+        keys = state_folder.ensure_ticket_keys(options.state, time.time())
     except OSError as error:
         raise Misused(f"{error.filename}: {error.strerror}") from None
     except (identity.BadTokenFile, manifests.InvalidManifest, ValueError) as error:
         raise Misused(str(error)) from None
-    await _serve(options, tokens, folder, context)
+    await _serve(options, tokens, folder, context, keys)
 
 
 async def _serve(
-    options: argparse.Namespace, tokens: identity.StaticTokens, folder: "Folder", context: ssl.SSLContext
+    options: argparse.Namespace,
+    tokens: identity.StaticTokens,
+    folder: "Folder",
+    context: ssl.SSLContext,
+    keys: Sequence[Key],
 ) -> None:
     controller, metrics, served = Controller(), Metrics(), Served(options.state / "served")
     runtime = Runtime(
@@ -53,6 +62,7 @@ async def _serve(
         context,
         stream=options.listen,
         health=options.health or ("127.0.0.1", 0),
+        keys=lambda: keys,
     )
     runtime.chores = [lambda: folder.follow(controller, runtime.server, served, metrics, runtime.clock)]
     for policy in folder.policies.values():
@@ -70,8 +80,7 @@ def _context(options: argparse.Namespace) -> ssl.SSLContext:
     certificate, key = options.tls_cert, options.tls_key
     if certificate is None:
         certificate, key = state_folder.ensure_certificate(options.state, HOSTS, datetime.datetime.now(datetime.UTC))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context = tls.server_context()
     _load(context, certificate, key)
     return context
 

@@ -1,4 +1,4 @@
-"""What an operator without a cluster keeps in a folder between runs: certificates, and which policies it has served."""
+"""What an operator without a cluster keeps between runs: certificates, keys, and which policies it has served."""
 
 import datetime
 import logging
@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from forefill_operator import tickets
 from forefill_operator.kube import certificates
 from forefill_operator.kube.certificates import BadPair, Pair
 from forefill_operator.policy import TokenPolicy
+from forefill_operator.tickets import Key
 
-AUTHORITY, SERVING = "ca", "serving"
+AUTHORITY, SERVING, TICKETS = "ca", "serving", "tickets.json"
 
 _log = logging.getLogger("forefill.operator")
 
@@ -33,6 +35,17 @@ def ensure_certificate(folder: Path, hosts: Sequence[str], now: datetime.datetim
     return folder / f"{SERVING}.crt", folder / f"{SERVING}.key"
 
 
+def ensure_ticket_keys(folder: Path, now: float) -> tuple[Key, ...]:
+    """The keys of earlier runs, rotated where due; `now` is since 1970. Raises OSError, and ValueError for no keys."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / TICKETS
+    kept = tickets.decode_keys(path.read_bytes()) if path.exists() else ()
+    keys = tickets.rotated(kept, now)
+    if keys != kept:
+        _write_private(path, tickets.encode_keys(keys))
+    return keys
+
+
 def _kept(folder: Path, name: str) -> Pair | None:
     certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
     if not certificate.exists() and not key.exists():
@@ -44,9 +57,13 @@ def _kept(folder: Path, name: str) -> Pair | None:
 
 def _keep(folder: Path, name: str, pair: Pair) -> None:
     (folder / f"{name}.crt").write_bytes(pair.certificate)
-    descriptor = os.open(folder / f"{name}.key", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    _write_private(folder / f"{name}.key", pair.key)
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(pair.key)
+        file.write(content)
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,19 @@ def rotated(keys: Sequence[Key], now: float) -> tuple[Key, ...]:
     return tuple(kept)
 
 
+def encode_keys(keys: Sequence[Key]) -> bytes:
+    """JSON, for whatever keeps them."""
+    return msgspec.json.encode(keys)
+
+
+def decode_keys(text: bytes) -> tuple[Key, ...]:
+    """Raises ValueError when the text holds no keys."""
+    try:
+        return msgspec.json.decode(text, type=tuple[Key, ...])
+    except msgspec.DecodeError as error:
+        raise ValueError(f"the ticket keys can't be read: {error}") from None
+
+
 def signing(keys: Sequence[Key], now: float) -> Key:
     """The newest key that every operator knows; the oldest when none is old enough."""
     settled = [key for key in keys if now - key.made_at >= SETTLE_SECONDS]
@@ -124,12 +137,12 @@ def check_opens(ticket: Ticket, token: str, now: float) -> None:
 def check_proves(
     ticket: Ticket, pod_uid: str, policy_uid: str, sequence: int, lease_seconds: float, now: float
 ) -> None:
-    """Raises BadTicket unless it is of the pod's last lease of this policy, and of this grant."""
+    """Raises BadTicket unless it is of the pod's last lease of this policy. Recalls raise the sequence of a grant."""
     if ticket.pod_uid != pod_uid:
         raise BadTicket("other_pod")
     if ticket.policy_uid != policy_uid:
         raise BadTicket("other_policy")
-    if ticket.sequence != sequence:
+    if ticket.sequence > sequence:
         raise BadTicket("other_grant")
     age = now - ticket.issued_at
     if not -SKEW_SECONDS <= age <= CLOCK_MARGIN * lease_seconds + SKEW_SECONDS:

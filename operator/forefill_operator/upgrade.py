@@ -5,22 +5,27 @@ here, the answer awaited, and only an authenticated connection becomes a WebSock
 """
 
 import asyncio
+import base64
+import binascii
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import cast
 
 from picows import WSListener, WSUpgradeRequest
 from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-defined]
 
-from forefill_operator.client import Client
+from forefill_operator.acceptor import Arrival
+from forefill_operator.door import Admitted, Presented
 from forefill_operator.identity import Rejected
 
-MAX_HEAD_BYTES = 12 * 1024
+# A token of up to 4 KiB and sixteen tickets.
+MAX_HEAD_BYTES = 16 * 1024
 HEAD_SECONDS = 5.0
 PING_AFTER_IDLE_SECONDS = 20.0
+TICKET_HEADER = b"forefill-ticket"
 
-Authenticate = Callable[[str], Awaitable[Client]]
-MakeSession = Callable[[Client], WSListener]
+Admit = Callable[[Presented], Awaitable[Admitted]]
+MakeSession = Callable[[Admitted, Arrival], WSListener]
 CountRejected = Callable[[int], None]
 
 _PHRASES = {
@@ -32,7 +37,8 @@ _PHRASES = {
     429: "Too Many Requests",
     503: "Service Unavailable",
 }
-_log = logging.getLogger("forefill.stream")
+# Refusals that are no fault of who is refused.
+_BLAMELESS = (429, 503)
 _picows_log = logging.getLogger("picows.server")
 _picows_log.setLevel(logging.WARNING)
 
@@ -42,14 +48,16 @@ class Upgrade(asyncio.Protocol):
 
     def __init__(
         self,
+        arrival: Arrival,
         path: bytes,
-        authenticate: Authenticate,
+        admit: Admit,
         make_session: MakeSession,
         count_rejected: CountRejected,
         max_frame_bytes: int,
     ) -> None:
+        self._arrival = arrival
         self._path = path
-        self._authenticate = authenticate
+        self._admit = admit
         self._make_session = make_session
         self._count_rejected = count_rejected
         self._max_frame_bytes = max_frame_bytes
@@ -57,35 +65,40 @@ class Upgrade(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = self._arrival.transport = cast(asyncio.Transport, transport)
         self._timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._reject, 408, "no request came")
 
     def data_received(self, data: bytes) -> None:
         self._head += data
-        if self._task is None and b"\r\n\r\n" in self._head:
+        if len(self._head) > MAX_HEAD_BYTES:
+            self._reject(400, f"the request head exceeds {MAX_HEAD_BYTES} bytes")
+        elif self._task is None and b"\r\n\r\n" in self._head:
             self._timer.cancel()
             self._transport.pause_reading()
             self._task = asyncio.get_running_loop().create_task(self._decide())
-        elif len(self._head) > MAX_HEAD_BYTES:
-            self._reject(400, f"the request head exceeds {MAX_HEAD_BYTES} bytes")
 
     def connection_lost(self, error: Exception | None) -> None:
         self._timer.cancel()
+        self._arrival.end()
         if self._task is not None:
             self._task.cancel()
 
     async def _decide(self) -> None:
         try:
-            token = bearer_token(bytes(self._head), self._path)
-            client = await self._authenticate(token)
+            admitted = await self._admit(read_head(bytes(self._head), self._path))
         except Rejected as rejected:
             self._reject(rejected.code, rejected.sentence)
             return
-        self._become_websocket(client)
+        if not self._transport.is_closing():
+            self._become_websocket(admitted)
 
-    def _become_websocket(self, client: Client) -> None:
+    def _become_websocket(self, admitted: Admitted) -> None:
+        is_websocket = False
+
         def accept(request: WSUpgradeRequest) -> WSListener:
-            return self._make_session(client)
+            nonlocal is_websocket
+            is_websocket = True
+            return self._make_session(admitted, self._arrival)
 
         websocket = WSProtocol(
             None, None, False, accept, _picows_log, True, HEAD_SECONDS,
@@ -95,6 +108,10 @@ class Upgrade(asyncio.Protocol):
         self._transport.set_protocol(websocket)
         websocket.connection_made(self._transport)
         feed(websocket, bytes(self._head))
+        if not is_websocket:
+            self._count_rejected(400)
+            self._arrival.fail()
+            self._arrival.end()
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -103,6 +120,10 @@ class Upgrade(asyncio.Protocol):
         if self._transport.is_closing():
             return
         self._count_rejected(code)
+        if code in _BLAMELESS:
+            self._arrival.finish()
+        else:
+            self._arrival.fail()
         body = (sentence + "\n").encode()
         head = (
             f"HTTP/1.1 {code} {_PHRASES[code]}\r\nContent-Type: text/plain; charset=utf-8\r\n"
@@ -115,23 +136,38 @@ class Upgrade(asyncio.Protocol):
         self._transport.close()
 
 
-def bearer_token(head: bytes, path: bytes) -> str:
-    """The token of a request for `path`. Raises Rejected; the token never appears in the sentence."""
+def read_head(head: bytes, path: bytes) -> Presented:
+    """What a request for `path` shows. Raises Rejected; nothing that it shows is in the sentence."""
     request_line, *lines = head.partition(b"\r\n\r\n")[0].split(b"\r\n")
     parts = request_line.split(b" ")
     if len(parts) != 3 or parts[0] != b"GET" or parts[2] != b"HTTP/1.1":
         raise Rejected(400, "only GET with HTTP/1.1 is answered here")
     if parts[1] != path:
         raise Rejected(404, f"nothing is served here but {path.decode()}")
-    values = [
-        value.strip() for name, _, value in (line.partition(b":") for line in lines) if name.lower() == b"authorization"
-    ]
+    values = list(_values(lines, b"authorization"))
     if len(values) != 1 or not values[0].startswith(b"Bearer "):
         raise Rejected(401, "the upgrade needs exactly one header Authorization: Bearer TOKEN")
     try:
-        return values[0][len(b"Bearer ") :].strip().decode("ascii")
+        token = values[0][len(b"Bearer ") :].strip().decode("ascii")
     except UnicodeDecodeError:
         raise Rejected(401, "the bearer token holds bytes that are not ASCII") from None
+    shown = [ticket for value in _values(lines, TICKET_HEADER) for ticket in value.split(b",")]
+    return Presented(token, [_decoded(ticket.strip()) for ticket in shown])
+
+
+def _values(lines: list[bytes], name: bytes) -> Iterator[bytes]:
+    for line in lines:
+        found, _, value = line.partition(b":")
+        if found.lower() == name:
+            yield value.strip()
+
+
+def _decoded(ticket: bytes) -> bytes:
+    """Empty, which no key has signed, for what is not base64url."""
+    try:
+        return base64.urlsafe_b64decode(ticket + b"=" * (-len(ticket) % 4))
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def feed(websocket: "WSProtocol", data: bytes) -> None:

@@ -7,9 +7,13 @@ from pathlib import Path
 
 
 def server_context() -> ssl.SSLContext:
-    """TLS 1.3 and nothing older; give it a pair before it serves."""
+    """TLS 1.3 and nothing older; give it a pair before it serves.
+
+    No session tickets: a stream lives for hours, and those of an operator that has ended are worth nothing.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.num_tickets = 0
     return context
 
 

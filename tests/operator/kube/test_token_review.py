@@ -7,7 +7,7 @@ import pytest
 from forefill_operator.client import Client
 from forefill_operator.identity import Rejected
 from forefill_operator.kube.api import Api
-from forefill_operator.kube.token_review import MOST_KEPT, TokenReviews, expiry
+from forefill_operator.kube.token_review import MOST_REFUSED, REVIEWS_AT_ONCE, TokenReviews, expiry, workload
 
 REVIEW = "POST /apis/authentication.k8s.io/v1/tokenreviews"
 POD = "GET /api/v1/namespaces/shop/pods/web-0"
@@ -20,7 +20,9 @@ USER = {
     },
 }
 KNOWN = {"authenticated": True, "audiences": ["forefill.io"], "user": USER}
-CLIENT = Client("shop", "web", "web-0", "uid-0", {"tier": "web"})
+LABELS = {"tier": "web", "forefill.io/injected": "true", "pod-template-hash": "6f9c"}
+OWNER = {"kind": "ReplicaSet", "name": "web-6f9c", "controller": True}
+CLIENT = Client("shop", "web", "web-0", "uid-0", LABELS, "Deployment/web")
 
 
 class Clock:
@@ -48,8 +50,8 @@ def clock() -> Clock:
 @pytest.fixture
 def reviews(api: Api, clock: Clock, api_server: Any) -> TokenReviews:
     says(api_server, KNOWN)
-    api_server.answers[POD] = (200, {"metadata": {"uid": "uid-0", "labels": {"tier": "web"}}})
-    return TokenReviews(api, clock, lambda: clock.now)
+    api_server.answers[POD] = (200, {"metadata": {"uid": "uid-0", "labels": LABELS, "ownerReferences": [OWNER]}})
+    return TokenReviews(api, clock)
 
 
 async def rejected(reviews: TokenReviews, presented: str) -> tuple[int, str]:
@@ -115,32 +117,45 @@ async def test_nobody_is_judged_while_the_api_server_gives_no_answer(
     assert await reviews.authenticate(token()) == CLIENT
 
 
-async def test_an_answer_is_kept_for_a_minute(reviews: TokenReviews, clock: Clock, api_server: Any) -> None:
-    await reviews.authenticate(token())
-    clock.now += 59
-    await reviews.authenticate(token())
-    assert len(api_server.asked(REVIEW)) == 1
-    clock.now += 2
-    await reviews.authenticate(token())
-    assert len(api_server.asked(REVIEW)) == 2
+async def test_a_pod_that_was_never_injected_is_rejected(reviews: TokenReviews, api_server: Any) -> None:
+    api_server.answers[POD] = (200, {"metadata": {"uid": "uid-0", "labels": {"tier": "web"}}})
+    assert await rejected(reviews, token()) == (403, "the pod has no sidecar: it lacks the label forefill.io/injected")
 
 
-async def test_an_answer_is_not_kept_beyond_the_end_of_its_token(
+async def test_every_stream_is_reviewed_anew(reviews: TokenReviews, api_server: Any) -> None:
+    await reviews.authenticate(token())
+    api_server.answers[POD] = (404, {"reason": "NotFound"})
+    assert await rejected(reviews, token()) == (401, "the token's pod is gone")
+
+
+async def test_that_a_token_is_not_valid_is_remembered_for_ten_seconds(
     reviews: TokenReviews, clock: Clock, api_server: Any
 ) -> None:
-    await reviews.authenticate(token(expires=clock.now + 5))
-    clock.now += 6
-    says(api_server, {"authenticated": False})
-    assert (await rejected(reviews, token(expires=clock.now - 1)))[0] == 401
-
-
-async def test_a_refusal_is_kept_for_ten_seconds(reviews: TokenReviews, clock: Clock, api_server: Any) -> None:
     says(api_server, {"authenticated": False})
     await rejected(reviews, token())
     says(api_server, KNOWN)
     clock.now += 9
     await rejected(reviews, token())
+    assert len(api_server.asked(REVIEW)) == 1
     clock.now += 2
+    assert await reviews.authenticate(token()) == CLIENT
+
+
+@pytest.mark.parametrize("status", [{}, changed(extra={}), {**KNOWN, "audiences": []}])
+async def test_no_other_refusal_is_remembered(status: Any, reviews: TokenReviews, api_server: Any) -> None:
+    says(api_server, status)
+    await rejected(reviews, token())
+    says(api_server, KNOWN)
+    assert await reviews.authenticate(token()) == CLIENT
+
+
+async def test_the_api_server_is_asked_a_hundred_times_a_second_at_most(
+    reviews: TokenReviews, clock: Clock, api_server: Any
+) -> None:
+    for _ in range(int(REVIEWS_AT_ONCE)):
+        await reviews.authenticate(token())
+    assert await rejected(reviews, token()) == (503, "too many tokens wait for their review")
+    clock.now += 0.02
     assert await reviews.authenticate(token()) == CLIENT
 
 
@@ -149,12 +164,27 @@ async def test_a_token_too_long_is_not_even_sent(reviews: TokenReviews, api_serv
     assert api_server.requests == []
 
 
-async def test_what_is_kept_is_bounded_and_holds_no_token(reviews: TokenReviews, api_server: Any) -> None:
-    await reviews.authenticate(token())
-    assert token() not in repr(reviews._kept)
-    reviews._kept.update({bytes([n % 256, n // 256]): next(iter(reviews._kept.values())) for n in range(MOST_KEPT)})
-    await reviews.authenticate(token(mark="b"))
-    assert len(reviews._kept) <= MOST_KEPT
+async def test_what_is_remembered_is_bounded_and_holds_no_token(reviews: TokenReviews, api_server: Any) -> None:
+    says(api_server, {"authenticated": False})
+    await rejected(reviews, token())
+    assert token() not in repr(vars(reviews))
+    reviews._refused.update({bytes([n % 256, n // 256]): 1e12 for n in range(MOST_REFUSED)})
+    await rejected(reviews, token(mark="b"))
+    assert len(reviews._refused) <= MOST_REFUSED
+
+
+@pytest.mark.parametrize(
+    ("owners", "name"),
+    [
+        ([OWNER], "Deployment/web"),
+        ([{"kind": "ReplicaSet", "name": "lonely", "controller": True}], "ReplicaSet/lonely"),
+        ([{"kind": "StatefulSet", "name": "db", "controller": True}], "StatefulSet/db"),
+        ([{"kind": "ConfigMap", "name": "x"}], ""),
+        ([], ""),
+    ],
+)
+def test_a_workload_is_what_controls_the_pod(owners: Any, name: str) -> None:
+    assert workload({"labels": LABELS, "ownerReferences": owners}) == name
 
 
 @pytest.mark.parametrize("garbage", ["", "a", "a.b.c", "a.e30.c", "a.eyJleHAiOiJ4In0.c"])
