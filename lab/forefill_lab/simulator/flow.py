@@ -85,14 +85,18 @@ class Flow:
             self._refuse_last(excess)
         self.meter.backlog = self.waiting
 
-    def be_served(self, now: float, tokens: float) -> None:
-        """Tokens from elsewhere than the own bucket."""
+    def be_served(self, now: float, tokens: float, fill_rate: float) -> None:
+        """Tokens from elsewhere than the own bucket, where they are earned at `fill_rate`."""
         before = self.waiting
         self._take(tokens)
-        self._pass_time(now, before)
+        self._pass_time(now, before, fill_rate)
 
-    def _pass_time(self, now: float, waiting_before: float) -> None:
-        self.waited += (now - self.looked_at) * (waiting_before + self.waiting) / 2
+    def _pass_time(self, now: float, waiting_before: float, fill_rate: float) -> None:
+        """Count what waited since the last look; a line that is empty now may have been so for long."""
+        seconds = now - self.looked_at
+        if not self.queue and waiting_before < fill_rate * seconds:
+            seconds = waiting_before / fill_rate
+        self.waited += seconds * (waiting_before + self.waiting) / 2
         self.meter.backlog = self.waiting
         self.looked_at = now
 
@@ -103,7 +107,7 @@ class Flow:
             self._admit(now)
             if self.queue and self.queue[0].arrived_at + self.max_wait_seconds <= now + CRUMB:
                 self._expire(now)
-            self._pass_time(now, before)
+            self._pass_time(now, before, self.bucket.fill_rate)
         else:
             self.looked_at = now
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from forefill_lab.simulator.capacity import Capacity
 from forefill_lab.simulator.controllers.base import Controller, Network, Scene
 from forefill_lab.simulator.controllers.central import Central
 from forefill_lab.simulator.controllers.fleet import Fleet
@@ -37,17 +38,14 @@ class Simulation:
     seed: int = 0
     warm_up: int = 0
     ticks: TextIO | None = None
-    # Other than the policy's fillRate.max: the capacity as a function of time, tokens/s.
-    capacity: Callable[[float], float] | None = None
+    # In place of the policy's fillRate.max, to which it is then set; base and min move with it.
+    capacity: Capacity | None = None
     make: Callable[[Scene], Controller] | None = None
 
     def __post_init__(self) -> None:
-        highest = self.policy.spec.fill_rate.max
+        capacity = self.capacity or Capacity([self.policy.spec.fill_rate.max])
         self.timeline = Timeline(self.demand.step)
-        self.scene = Scene(
-            self.policy, self.demand, self.timeline, self.network, self.capacity or (lambda now: highest), self.lies,
-            self.seed,
-        )  # fmt: skip
+        self.scene = Scene(self.policy, self.demand, self.timeline, self.network, capacity, self.lies, self.seed)
         self.running = (self.make or CONTROLLERS[self.controller])(self.scene)
         self.recorder = Recorder(self.scene, self.running, self.warm_up)
 

@@ -1,9 +1,10 @@
 """What every controller is to the run, and what those that retune flows once an interval share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from forefill_lab.simulator.capacity import Capacity
 from forefill_lab.simulator.demand import Demand
 from forefill_lab.simulator.flow import Flow
 from forefill_lab.simulator.timeline import Timeline
@@ -20,7 +21,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a controller is given. `capacity(time)` is the most that may be handed out, tokens/s.
+    """What a controller is given. `capacity(time)` is the most that may be handed out, tokens/s: the policy's max.
 
     `lie[client]` says what a client's reports are multiplied by.
     """
@@ -29,7 +30,7 @@ class Scene:
     demand: Demand
     timeline: Timeline
     network: Network
-    capacity: Callable[[float], float]
+    capacity: Capacity
     lies: dict[int, float]
     seed: int
 
@@ -82,6 +83,8 @@ class Split:
         self._all: dict[int, Flow] = {}
         self._changed = False
         self.timeline.at(0.0, self._first)
+        for time in scene.capacity.times[1:]:
+            self.timeline.at(time, self._apply)
 
     def _first(self) -> None:
         self._apply()

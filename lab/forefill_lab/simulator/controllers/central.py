@@ -17,6 +17,7 @@ class Central:
         # Clients with something in line, in the order of their indices.
         self._waiting: dict[int, Flow] = {}
         self._served: dict[int, float] = {}
+        self._drain = 0.0
 
     def join(self, client: int) -> None:
         self._flows[client] = self.scene.flow()
@@ -48,6 +49,8 @@ class Central:
         """What the bucket has and has earned, oldest tokens first. While somebody waits nothing runs over."""
         now, bucket = self.timeline.now, self._bucket
         total = sum(flow.waiting for flow in self._waiting.values())
+        # Everybody's tokens drain together: each line as fast as its part of what waits.
+        self._drain = bucket.fill_rate / total if total > 0.0 else 0.0
         available = bucket.tokens + bucket.fill_rate * (now - bucket.updated_at)
         given = max(0.0, min(total, available))
         bucket.tokens, bucket.updated_at = min(bucket.burst, available - given), now
@@ -62,7 +65,7 @@ class Central:
         for client, flow in heads.items():
             tokens = part * flow.queue[0].tokens
             self._served[client] = self._served.get(client, 0.0) + tokens
-            flow.be_served(now, tokens)
+            flow.be_served(now, tokens, self._drain * flow.waiting)
             if not flow.queue:
                 del self._waiting[client]
         return part * asked

@@ -3,6 +3,8 @@
 import random
 from collections.abc import Callable
 
+import msgspec
+
 from forefill_lab.simulator.controllers.base import Scene
 from forefill_lab.simulator.flow import Flow
 from forefill_lab.simulator.gate import FlowGate, FlowPort
@@ -10,7 +12,7 @@ from forefill_lab.simulator.lies import tell
 from forefill_operator.client import Client
 from forefill_operator.controller import TICK_SECONDS, Controller, Deliveries
 from forefill_operator.grants import settings as policy_settings
-from forefill_operator.policy import SAFE_SHARE
+from forefill_operator.policy import SAFE_SHARE, TokenPolicy
 from forefill_protocol import codec, messages
 from forefill_protocol.podsettings import PolicyListener
 from forefill_sidecar.agent import Agent, Member
@@ -43,14 +45,15 @@ class Fleet:
     def __init__(self, scene: Scene, operator: Controller | None = None, skew: float = 0.0) -> None:
         self.scene = scene
         self.timeline = scene.timeline
-        self.policy = scene.policy
+        self.policy = _with_capacity(scene.policy, scene.capacity(0.0), 0)
         self.operator = operator or Controller(first_start=True)
-        self.operator.put_policy(self.policy, 0.0)
         self.pods: dict[str, Pod] = {}
         self._by_index: dict[int, Pod] = {}
         self._random = random.Random(scene.seed)
         self._skew = skew
         self._messages = 0
+        for time in scene.capacity.times:
+            self.timeline.at(time, self._put_policy)
         self.timeline.at(0.0, self._tick)
 
     # The run's side
@@ -214,6 +217,20 @@ class Fleet:
 
     # The operator
 
+    def _put_policy(self) -> None:
+        now = self.timeline.now
+        self.policy = _with_capacity(self.scene.policy, self.scene.capacity(now), self.policy.generation + 1)
+        self._deliver(self.operator.put_policy(self.policy, now))
+
     def _tick(self) -> None:
         self._deliver(self.operator.tick(self.timeline.now))
         self.timeline.later(TICK_SECONDS, self._tick)
+
+
+def _with_capacity(policy: TokenPolicy, capacity: float, generation: int) -> TokenPolicy:
+    """The policy with a fill rate scaled to this maximum."""
+    rate = policy.spec.fill_rate
+    scale = capacity / rate.max
+    scaled = msgspec.structs.replace(rate, base=scale * rate.base, min=scale * rate.min, max=capacity)
+    spec = msgspec.structs.replace(policy.spec, fill_rate=scaled)
+    return msgspec.structs.replace(policy, generation=generation, spec=spec)

@@ -1,0 +1,68 @@
+"""How much of the gap from EWMA to one central bucket each controller closes, on the demand of the ServeGen clients."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from bench.simulate import pairs, servegen
+from bench.simulate.policies import policy
+
+from forefill_lab.simulator.simulate import Simulation
+from forefill_lab.simulator.totals import Totals
+
+BASE, BOUND = "ewma", "central"
+Results = dict[str, list[Totals]]
+
+
+def measure(
+    data: Path,
+    load: float,
+    scale: float,
+    seeds: int,
+    hours: float,
+    controllers: Sequence[str],
+    say: Callable[[str], None],
+) -> Results:
+    """Totals by controller, one a seed; every controller gets the same arrivals."""
+    paths = servegen.clients(data)
+    results: Results = {name: [] for name in controllers}
+    for seed in range(seeds):
+        work = servegen.workload(paths, load, hours, seed, scale)
+        for name in controllers:
+            simulation = Simulation(
+                policy(work.capacity.rates[0]),
+                work.demand,
+                name,
+                seed=seed,
+                warm_up=servegen.WARM_UP_SECONDS,
+                capacity=work.capacity,
+            )
+            for _ in simulation.run():
+                pass
+            totals = simulation.recorder.totals(name)
+            results[name].append(totals)
+            say(f"load {load:g} scale {scale:g} seed {seed} {name}: late {totals.late_share:.5f}")
+    return results
+
+
+def table(results: Results) -> Iterator[str]:
+    yield "| controller | late | mean wait | dropped | gap closed: late | gap closed: wait | capacity used | worst client on time |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for name, totals in results.items():
+        late = [each.late_share for each in totals]
+        wait = [each.mean_wait_seconds for each in totals]
+        dropped = pairs.mean([each.dropped / each.offered for each in totals])
+        used = pairs.mean([each.capacity_used for each in totals])
+        worst = pairs.mean([each.worst_on_time_share for each in totals])
+        yield (
+            f"| {name} | {pairs.mean(late):.3%} ± {pairs.half_width(late):.3%} | {pairs.mean(wait):.4f} s | {dropped:.4%} "
+            f"| {_closed(results, name, 'late_share')} | {_closed(results, name, 'mean_wait_seconds')} "
+            f"| {used:.1%} | {worst:.1%} |"
+        )
+
+
+def _closed(results: Results, name: str, figure: str) -> str:
+    if name == BASE or not {BASE, BOUND} <= set(results):
+        return "-"
+    base, reached, bound = ([getattr(each, figure) for each in results[key]] for key in (BASE, name, BOUND))
+    part, half = pairs.closed(base, reached, bound)
+    return f"{part:.0%} ± {half:.0%}"
