@@ -12,7 +12,8 @@ from math import inf
 
 from forefill_protocol import messages
 from forefill_sidecar.early import LOOK_SECONDS
-from forefill_sidecar.member import Member, Port
+from forefill_sidecar.member import Member
+from forefill_sidecar.port import Port
 
 __all__ = ["Agent", "Member", "Port"]
 
@@ -28,7 +29,7 @@ class Agent:
 
     `send` gives a message to the stream, False when there is none; it must not call `receive` before it returns. On a
     clock of one's own, call `step` when `next_moment` has come, or more often, and `look` once a second: both cost next
-    to nothing while nothing is due.
+    to nothing while nothing is due. `wall_clock` gives Unix seconds, for the time of day.
     """
 
     boot_id: str
@@ -36,6 +37,7 @@ class Agent:
     members: Sequence[Member]
     send: Callable[[messages.Up], bool]
     clock: Callable[[], float]
+    wall_clock: Callable[[], float] | None = None
     sequence: int = 0
     sent_at: dict[int, float] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,7 +68,7 @@ class Agent:
         """Report windows that ended, and follow leases that changed, by `now`."""
         due = [member for member in self.members if member.report_due <= now]
         if due:
-            self._report([member.close_window(now) for member in due], now)
+            self._close(due, now)
         for member in self.members:
             if member.changes_at <= now:
                 member.enforce(now)
@@ -81,6 +83,10 @@ class Agent:
         """When `step` has something to do, in monotonic seconds."""
         return min([min(member.report_due, member.changes_at) for member in self.members], default=inf)
 
+    def _close(self, due: Sequence[Member], now: float) -> None:
+        wall_time = self.wall_clock() if self.wall_clock else None
+        self._report([member.close_window(now, wall_time) for member in due], now)
+
     def _report(self, entries: list[messages.PolicyReport], now: float) -> None:
         self.sequence += 1
         self._remember(self.sequence, now)
@@ -94,7 +100,7 @@ class Agent:
     def report_now(self) -> None:
         """Close every window, whatever its length: the last word before a goodbye."""
         now = self.clock()
-        self._report([member.close_window(now) for member in self.members], now)
+        self._close(self.members, now)
 
     def hello(self) -> messages.Hello:
         """First message of a stream. Answers that name report 0 count from here."""

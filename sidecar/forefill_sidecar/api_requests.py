@@ -21,9 +21,15 @@ class Acquire(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Expect(Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of `POST /v1/expect`: `tokens` in all, from `at` (ISO 8601 with offset) or in `after_seconds`."""
+    """Body of `POST /v1/expect`: `tokens` in all, from `at` (ISO 8601 with offset) or in `after_seconds`.
+
+    Sent again under the same `id` it takes the place of what was said before; without one, when it says the same again.
+    `by` names who declares: how much of a name's declarations came true says how far its next one counts.
+    """
 
     tokens: Amount
+    id: Annotated[str, Meta(max_length=128)] = ""
+    by: Annotated[str, Meta(max_length=64)] = ""
     policy: str = ""
     after_seconds: Seconds | None = None
     at: str | None = None

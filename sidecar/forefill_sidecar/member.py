@@ -1,62 +1,49 @@
 """One policy of a pod: what it forecasts, what it reports, and at what rate its bucket runs. Pure: `now` is given."""
 
 import logging
-from collections import Counter
 from dataclasses import dataclass, field
 from math import inf
-from typing import Protocol
 
 from forefill_protocol import messages
+from forefill_sidecar import local_time
+from forefill_sidecar.counts import Counts
 from forefill_sidecar.early import LOOK_SECONDS, Reason, Running, Watch
-from forefill_sidecar.expectations import Expectations
 from forefill_sidecar.forecast.predictor import Predictor
-from forefill_sidecar.gate import Gate
-from forefill_sidecar.meter import Meter, Window
+from forefill_sidecar.meter import Window
+from forefill_sidecar.port import Port
+from forefill_sidecar.profile import Profile
 from forefill_sidecar.tenure import Allowance, Tenure
 
 # A window this many times longer than its interval was not measured but slept through: a gap, not a load.
 GAP_WINDOWS = 3.0
+# A window cut this much shorter says too little of a whole one to learn from.
+STUMP_WINDOWS = 0.4
 
 _log = logging.getLogger("forefill.agent")
 
 
-class Port(Protocol):
-    """What is shaped: a listener, or anything else with a gate."""
-
-    @property
-    def gate(self) -> Gate: ...
-    @property
-    def meter(self) -> Meter: ...
-    @property
-    def expectations(self) -> Expectations: ...
-    def configure(self, settings: messages.PolicySettings) -> None: ...
-
-
-@dataclass(slots=True)
-class Counts:
-    """What happened since the start; they only rise."""
-
-    early_reports: Counter[Reason] = field(default_factory=Counter)
-    recalls: int = 0
-    lumps: int = 0
-    lump_tokens: float = 0.0
-
-
 @dataclass(slots=True)
 class Member:
-    """A window may be reported in parts: all but the last are early, and the model learns the whole."""
+    """A window may be reported in parts: all but the last are early, and the model learns the whole.
+
+    A `profile` shares its predictor's season. Times called `wall_time` are Unix seconds, None where nobody knows them:
+    then days are counted from the first window.
+    """
 
     listener: Port
     tenure: Tenure
     predictor: Predictor
     settings: messages.PolicySettings
     report_due: float
+    profile: Profile | None = None
     watch: Watch = field(default_factory=Watch)
     counts: Counts = field(default_factory=Counts)
     # When the last whole window was closed, and what the early parts of the running one brought.
     closed_at: float = -inf
     _parts_seconds: float = 0.0
     _parts_offered: float = 0.0
+    _parts_requests: int = 0
+    _forecast: messages.Forecast | None = None
     # When `enforce` has to be called again, and what it set; None when that is not known.
     changes_at: float = -inf
     _enforced: Allowance | None = None
@@ -69,24 +56,30 @@ class Member:
 
     # Reports
 
-    def close_window(self, now: float) -> messages.PolicyReport:
+    def close_window(self, now: float, wall_time: float | None = None) -> messages.PolicyReport:
         """End the window: learn from it, forecast the next, and say so."""
         window = self.listener.meter.close(now)
-        seconds, offered = window.window_seconds + self._parts_seconds, window.offered + self._parts_offered
-        self._parts_seconds = self._parts_offered = 0.0
-        self._learn(seconds, offered)
+        self._add_part(window)
+        self._learn(now, wall_time)
+        self._parts_seconds, self._parts_offered, self._parts_requests = 0.0, 0.0, 0
         self.closed_at, self.report_due = now, now + self.settings.report_interval_seconds
         self.watch.window_ended(window.backlog)
-        return self._entry(now, window, early=False)
+        entry = self._entry(now, window, early=False)
+        self._forecast = entry.forecasts[0]
+        return entry
 
     def close_part(self, now: float, reason: Reason) -> messages.PolicyReport:
         """Report early what the window has brought since the last report. Its forecasts stay those that were made."""
         self.watch.told(now, reason, self._running(now))
         self.counts.early_reports[reason] += 1
         window = self.listener.meter.close(now)
+        self._add_part(window)
+        return self._entry(now, window, early=True)
+
+    def _add_part(self, window: Window) -> None:
         self._parts_seconds += window.window_seconds
         self._parts_offered += window.offered
-        return self._entry(now, window, early=True)
+        self._parts_requests += window.requests
 
     def _entry(self, now: float, window: Window, early: bool) -> messages.PolicyReport:
         held, expectations = self.tenure.assignment, self.listener.expectations
@@ -111,12 +104,42 @@ class Member:
             early=early,
         )
 
-    def _learn(self, seconds: float, offered: float) -> None:
-        missed = seconds / self.settings.report_interval_seconds
-        if missed > GAP_WINDOWS:
-            self.predictor.skip(int(missed))
-        elif seconds > 0.0:
-            self.predictor.observe(offered / seconds)
+    # What the window teaches
+
+    def _learn(self, now: float, wall_time: float | None) -> None:
+        """Declared work that came is the declaration's, not the forecast's: the model learns the rest."""
+        seconds = self._parts_seconds
+        windows = seconds / self.settings.report_interval_seconds
+        if windows > GAP_WINDOWS:
+            self._skip(int(windows), wall_time)
+        elif windows >= STUMP_WINDOWS:
+            if wall_time is not None:
+                self.predictor.season.align(self._second_of_week(wall_time - seconds))
+            if self.profile:
+                self.profile.take(self.settings.cost.routes)
+                self.profile.window(self._parts_offered / seconds, self._parts_requests, seconds)
+            rate = (self._parts_offered - self._declared(now, seconds)) / seconds
+            if self._forecast:
+                self.counts.scored(self._forecast, rate, seconds)
+            self.predictor.observe(rate)
+
+    def _declared(self, now: float, seconds: float) -> float:
+        """Tokens of the window that were declared, as far as they exceed what was forecast without them."""
+        forecast = self._forecast.mean if self._forecast else 0.0
+        came = self.listener.expectations.settle(now, self._parts_offered - forecast * seconds)
+        self.counts.declared_tokens += came
+        return came
+
+    def _skip(self, windows: int, wall_time: float | None) -> None:
+        self.counts.gap_windows += windows
+        if self.profile:
+            self.profile.gap()
+        self.predictor.skip(windows)
+        if wall_time is not None:
+            self.predictor.align(self._second_of_week(wall_time))
+
+    def _second_of_week(self, wall_time: float) -> float:
+        return local_time.second_of_week(wall_time, local_time.zone(self.settings.forecast.time_zone))
 
     # Early reports
 
@@ -202,14 +225,20 @@ class Member:
         self.enforce(now)
 
     def _configure(self, settings: messages.PolicySettings) -> None:
-        if settings.forecast != self.settings.forecast:
-            self._forecast_with(settings.forecast)
+        if self.profile:
+            self.profile.take(self.settings.cost.routes)
+            self.profile.arrivals.user_header = settings.forecast.user_header.lower().encode()
+        if _model(settings) != _model(self.settings):
+            self._forecast_with(settings)
         self.settings = settings
         self.listener.configure(settings)
 
-    def _forecast_with(self, settings: messages.ForecastSettings) -> None:
+    def _forecast_with(self, settings: messages.PolicySettings) -> None:
+        """Start over with another model, or windows of another length; the profile's days stay."""
+        season = self.predictor.season
+        season.interval_seconds = settings.report_interval_seconds
         try:
-            self.predictor = Predictor(settings.model, settings.horizon_windows)
+            self.predictor = Predictor(settings.forecast.model, settings.forecast.horizon_windows, season)
         except ValueError as error:
             # A newer operator may know models that this sidecar does not; the one it has serves on.
             _log.warning("%s keeps forecasting with %s: %s", self.policy, self.predictor.name, error)
@@ -227,3 +256,8 @@ class Member:
             gate.retune(now, allowance.fill_rate, allowance.burst)
         gate.open_to_all(allowance.kind == "open")
         gate.deny_all(allowance.kind == "denied")
+
+
+def _model(settings: messages.PolicySettings) -> tuple[str, int, float]:
+    """What a predictor is made from."""
+    return settings.forecast.model, settings.forecast.horizon_windows, settings.report_interval_seconds

@@ -11,11 +11,12 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from forefill_sidecar.expectations import Expectations
 from forefill_sidecar.forecast.predictor import Predictor
 from forefill_sidecar.forecast.snapshot import Plain
 from forefill_sidecar.profile import Profile
 
-VERSION = 1
+VERSION = 2
 LARGEST_BYTES = 4_000_000
 
 _log = logging.getLogger("forefill.state")
@@ -27,6 +28,15 @@ class _Document(Struct, frozen=True):
     wall_time: float
     predictor: Plain
     profile: Plain
+    declared: Plain
+
+
+def encode(
+    policy: str, predictor: Predictor, profile: Profile, expectations: Expectations, now: float, wall_time: float
+) -> bytes:
+    """What they have learned by `now` (monotonic seconds), which is `wall_time` (Unix seconds)."""
+    plain = predictor.snapshot(), profile.encode(), expectations.encode(now)
+    return msgspec.msgpack.encode(_Document(VERSION, policy, wall_time, *plain))
 
 
 class StateFile:
@@ -36,31 +46,34 @@ class StateFile:
         self._policy = policy
         self._path = folder / f"learned-{policy.replace('/', '.')}.msgpack"
 
-    def save(self, predictor: Predictor, profile: Profile, wall_time: float) -> None:
-        """Write what both have learned by `wall_time` (Unix seconds)."""
-        document = _Document(VERSION, self._policy, wall_time, predictor.snapshot(), profile.encode())
+    def write(self, document: bytes) -> None:
+        """Keep what `encode` made."""
         beside = self._path.with_suffix(".new")
         try:
-            beside.write_bytes(msgspec.msgpack.encode(document))
+            beside.write_bytes(document)
             os.replace(beside, self._path)
         except OSError as error:
             _log.warning("%s could not be written: %s", self._path, error)
 
-    def load(self, predictor: Predictor, wall_time: float) -> Profile | None:
-        """Give `predictor` what was kept, and return the profile; None, and nothing changed, when that can't be."""
+    def load(self, predictor: Predictor, expectations: Expectations, now: float, wall_time: float) -> Profile | None:
+        """Give both what was kept, and return the profile; None, and nothing changed, when that can't be."""
         document = self._read()
         if document is None:
             return None
-        missed = (wall_time - document.wall_time) / predictor.season.interval_seconds
-        if missed < 0.0:
+        age = wall_time - document.wall_time
+        if age < 0.0:
             _log.warning("%s is from the future and is ignored", self._path)
             return None
         try:
             profile = Profile.decode(document.profile, predictor.season)
-            predictor.restore(document.predictor, int(missed))
+            predictor.restore(document.predictor, int(age / predictor.season.interval_seconds))
         except ValueError as error:
             _log.warning("%s does not fit and is ignored: %s", self._path, error)
             return None
+        try:
+            expectations.decode(document.declared, now, age)
+        except (ValueError, msgspec.ValidationError) as error:
+            _log.warning("what %s says of declared work does not fit and is ignored: %s", self._path, error)
         return profile
 
     def _read(self) -> _Document | None:

@@ -1,5 +1,11 @@
+import json
+from math import inf
+
+import pytest
+
 from forefill_protocol.messages import Expectation
-from forefill_sidecar.expectations import MAX_PENDING, Expectations
+from forefill_sidecar.expectations import LATE_SECONDS, MAX_KEPT, MAX_PENDING, Expectations
+from forefill_sidecar.reliability import MOST_NAMES, Reliability
 
 
 def test_declared_work_comes_nearer_and_is_used_up() -> None:
@@ -14,7 +20,119 @@ def test_declared_work_comes_nearer_and_is_used_up() -> None:
 
 def test_no_more_is_taken_in_than_a_report_carries() -> None:
     expectations = Expectations()
-    taken = [expectations.declare(0.0, 5.0, 1.0, 1.0) for _ in range(MAX_PENDING + 1)]
+    taken = [expectations.declare(0.0, 5.0, 1.0, 1.0 + number) for number in range(MAX_PENDING + 1)]
 
     assert taken == [True] * MAX_PENDING + [False]
     assert expectations.declare(7.0, 5.0, 1.0, 1.0)
+
+
+def test_nobody_fills_the_memory_with_work_that_is_over_at_once() -> None:
+    expectations = Expectations()
+    for moment in range(10 * MAX_KEPT):
+        expectations.declare(2.0 * moment, 0.0, 0.001, 1.0)
+    assert len(expectations.pending) == MAX_KEPT
+
+
+@pytest.mark.parametrize(
+    ("again", "expected"),
+    [
+        # The same, half a second later.
+        ({"after_seconds": 19.5, "tokens": 50.0}, [50.0]),
+        # Another amount at the same moment is other work.
+        ({"after_seconds": 20.0, "tokens": 60.0}, [50.0, 60.0]),
+        # The same amount at another moment, too.
+        ({"after_seconds": 30.0, "tokens": 50.0}, [50.0, 50.0]),
+        ({"after_seconds": 20.0, "tokens": 50.0, "by": "other"}, [50.0, 50.0]),
+    ],
+)
+def test_the_same_said_again_counts_once(again: dict[str, object], expected: list[float]) -> None:
+    expectations = Expectations()
+    expectations.declare(100.0, 20.5, 5.0, 50.0)
+    expectations.declare(100.5, for_seconds=5.0, **again)  # type: ignore[arg-type]
+    assert [each.tokens for each in expectations.coming(101.0)] == expected
+
+
+def test_work_of_one_id_is_what_was_said_last() -> None:
+    expectations = Expectations()
+    expectations.declare(100.0, 20.0, 5.0, 50.0, id="nightly")
+    expectations.declare(100.0, 60.0, 10.0, 80.0, id="nightly")
+    assert expectations.coming(100.0) == [Expectation(60.0, 10.0, 80.0)]
+
+
+def test_news_is_news_until_a_report_has_carried_it() -> None:
+    expectations = Expectations()
+    assert expectations.news_at == inf
+    expectations.declare(100.0, 20.0, 5.0, 50.0)
+    assert expectations.news_at == 120.0
+    expectations.reported()
+    assert expectations.news_at == inf
+
+
+def declared_at(expectations: Expectations, now: float, tokens: float = 100.0, by: str = "cron") -> None:
+    expectations.declare(now, after_seconds=0.0, for_seconds=5.0, tokens=tokens, by=by)
+
+
+def test_what_came_beyond_the_forecast_is_the_declarations_as_far_as_they_go() -> None:
+    expectations = Expectations()
+    declared_at(expectations, 100.0)
+    assert expectations.settle(110.0, surprise=130.0) == 100.0
+    assert expectations.settle(120.0, surprise=50.0) == 0.0
+    assert expectations.pending == []
+    assert expectations.reliability.of("cron") == 1.0
+
+
+def test_work_that_comes_a_window_late_still_counts_as_declared() -> None:
+    expectations = Expectations()
+    declared_at(expectations, 100.0)
+    assert expectations.settle(105.0 + LATE_SECONDS - 1.0, surprise=-20.0) == 0.0
+    assert expectations.settle(105.0 + LATE_SECONDS, surprise=100.0) == 100.0
+    assert expectations.reliability.of("cron") == 1.0
+
+
+def test_false_declarations_stop_counting_and_true_ones_win_trust_back() -> None:
+    expectations, now, said = Expectations(), 0.0, []
+    for came in [0.0] * 4 + [100.0] * 4:
+        declared_at(expectations, now)
+        said.append(round(expectations.coming(now)[0].tokens))
+        for _ in range(2):
+            now += 10.0
+            expectations.settle(now, surprise=came)
+    assert said == [100, 38, 18, 10, 6, 45, 68, 81]
+
+
+def test_only_the_name_that_declared_falsely_is_believed_less() -> None:
+    expectations = Expectations()
+    declared_at(expectations, 0.0, by="liar")
+    for now in (10.0, 20.0):
+        expectations.settle(now, surprise=0.0)
+    assert expectations.reliability.of("liar") < 0.5
+    assert expectations.reliability.of("honest") == 1.0
+    expectations.declare(20.0, 0.0, 10.0, 100.0, by="liar")
+    assert expectations.between(20.0, 25.0) == pytest.approx(50.0 * expectations.reliability.of("liar"))
+
+
+def test_what_was_declared_survives_a_restart() -> None:
+    expectations, twin = Expectations(), Expectations()
+    expectations.reliability.learn("cron", 100.0, 50.0)
+    expectations.declare(100.0, 60.0, 10.0, 500.0, id="nightly", by="cron")
+    twin.decode(json.loads(json.dumps(expectations.encode(110.0))), now=7.0, age_seconds=20.0)
+    assert twin.coming(7.0) == expectations.coming(130.0)
+    assert twin.reliability == expectations.reliability
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [None, {}, {"pending": [], "reliability": [["cron", 1.0, 2.0]]}, {"pending": [["soon"]], "reliability": []}],
+)
+def test_what_was_not_declared_is_refused(plain: object) -> None:
+    expectations = Expectations()
+    with pytest.raises(ValueError, match=r"\S"):
+        expectations.decode(plain, now=0.0, age_seconds=0.0)
+    assert expectations == Expectations()
+
+
+def test_as_many_names_are_remembered_as_fit() -> None:
+    reliability = Reliability()
+    for number in range(MOST_NAMES + 5):
+        reliability.learn(str(number), 10.0, 0.0)
+    assert list(reliability.scores) == [str(number) for number in range(5, MOST_NAMES + 5)]

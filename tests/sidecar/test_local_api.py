@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from forefill_protocol.messages import Expectation
-from forefill_sidecar.local_api import MAX_BODY_BYTES, LocalApi
+from forefill_sidecar.api_connection import MAX_BODY_BYTES
+from forefill_sidecar.local_api import LocalApi
 from forefill_sidecar.loop_lag import LoopLag
 from forefill_sidecar.proxy.listener import Listener
 
@@ -84,7 +85,13 @@ async def test_expect_keeps_declared_work_for_the_next_report(net: Any) -> None:
         wrong = await client.post(url + "/v1/expect", json={"tokens": 500, "at": "tomorrow"})
 
         assert taken.status_code == 202
-        assert taken.json() == {"policy": "ns/llm", "tokens": 500.0, "after_seconds": 60.0, "for_seconds": 30.0}
+        assert taken.json() == {
+            "policy": "ns/llm",
+            "tokens": 500.0,
+            "after_seconds": 60.0,
+            "for_seconds": 30.0,
+            "reliability": 1.0,
+        }
         assert (wrong.status_code, wrong.json()["detail"]) == (400, "at is 'tomorrow'; it is no ISO 8601 time")
         declared = listener.expectations.pending[0].starts_at - 60.0
         assert listener.expectations.coming(declared) == [Expectation(60.0, 30.0, 500.0)]

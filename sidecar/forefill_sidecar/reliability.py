@@ -1,0 +1,58 @@
+"""How much of what was declared came true, by who declared it. Pure and bounded."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+# What was declared counts this much less with each later declaration of the same name.
+MEMORY: Final = 0.6
+MOST_NAMES: Final = 32
+
+
+@dataclass(slots=True)
+class Score:
+    """Tokens of past declarations and of what came of them, older ones counting less."""
+
+    declared: float
+    came: float
+
+    def share(self) -> float:
+        return self.came / self.declared if self.declared > 0.0 else 1.0
+
+
+@dataclass(slots=True)
+class Reliability:
+    """A newcomer is believed in full; its first declaration then weighs as much as that trust."""
+
+    scores: dict[str, Score] = field(default_factory=dict)
+
+    def of(self, name: str) -> float:
+        """Between 0 and 1: what to multiply this name's declarations with."""
+        score = self.scores.get(name)
+        return score.share() if score else 1.0
+
+    def learn(self, name: str, declared: float, came: float) -> None:
+        """A declaration is over: `came` of `declared` tokens arrived. The name heard of longest ago makes room."""
+        score = self.scores.pop(name, None) or Score(declared, declared)
+        score.declared = MEMORY * score.declared + declared
+        score.came = MEMORY * score.came + min(came, declared)
+        self.scores[name] = score
+        if len(self.scores) > MOST_NAMES:
+            del self.scores[next(iter(self.scores))]
+
+    def encode(self) -> Any:
+        return [[name, score.declared, score.came] for name, score in self.scores.items()]
+
+    @classmethod
+    def decode(cls, plain: Any) -> "Reliability":
+        """ValueError when it is not a list of names, each with two finite amounts."""
+        if not isinstance(plain, list) or len(plain) > MOST_NAMES or not all(_sound(entry) for entry in plain):
+            raise ValueError(f"the reliabilities are not a list of at most {MOST_NAMES} names with two amounts")
+        return cls({name: Score(float(declared), float(came)) for name, declared, came in plain})
+
+
+def _sound(entry: Any) -> bool:
+    if not isinstance(entry, list) or len(entry) != 3 or not isinstance(entry[0], str):
+        return False
+    amounts = all(isinstance(each, int | float) and math.isfinite(each) for each in entry[1:])
+    return amounts and 0.0 <= entry[2] <= entry[1]
