@@ -43,6 +43,10 @@ bench: $(STAMP) ## every benchmark; each writes its table under docs/ (forecasts
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
 	@for bench in proxy forecast; do echo "== bench/$$bench"; $(BIN)/python -m bench.$$bench || exit 1; done
 
+chart: $(STAMP) ## make the chart's README from its values, and its copy of the resource
+	@cp crds/tokenpolicies.forefill.io.yaml charts/forefill/files/
+	@$(BIN)/python -m forefill_lab.chart.readme
+
 crds: ## copy the TokenPolicy resource into the chart
 	@cp crds/tokenpolicies.forefill.io.yaml charts/forefill/files/
 
