@@ -49,7 +49,14 @@ class JoinedSidecar:
             clock=time.monotonic,
             wall_clock=time.time,
         )
-        self.reporter = Reporter(operator, self.agent.hello, self.agent.receive, self.figures.count)
+        self.reporter = Reporter(
+            operator,
+            self.agent.hello,
+            self.agent.receive,
+            self.figures.count,
+            tickets=self._tickets,
+            folder=state_directory,
+        )
         self.sidecar.api.more_families = lambda: self.figures.families(self.reporter, self.agent)
         self._keepsake = Keepsake(state_directory) if state_directory else None
         self._learned = (
@@ -79,6 +86,10 @@ class JoinedSidecar:
         for failure in results:
             if isinstance(failure, Exception):
                 raise failure
+
+    def _tickets(self) -> list[bytes]:
+        held = [member.tenure.assignment for member in self.agent.members]
+        return [assignment.ticket for assignment in held if assignment]
 
     def _restore(self, now: float) -> None:
         wall_time = time.time()

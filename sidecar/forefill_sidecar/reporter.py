@@ -1,17 +1,21 @@
 """The stream to the operator: one WebSocket, opened again with jitter whenever it ends."""
 
 import asyncio
+import base64
 import logging
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from msgspec.structs import replace
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from forefill_protocol import codec, messages
+from forefill_sidecar import authorities
+from forefill_sidecar.authorities import Authorities
 
 FIRST_BACKOFF_SECONDS = 0.5
 MAX_BACKOFF_SECONDS = 30.0
@@ -37,13 +41,7 @@ class Operator:
 
     def context(self) -> ssl.SSLContext:
         """TLS 1.3 that trusts only the given bundle. Raises ValueError when the bundle holds no certificate."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        try:
-            context.load_verify_locations(cadata=self.ca_bundle)
-        except ssl.SSLError as error:
-            raise ValueError(f"the CA bundle can't be read: {error}") from None
-        return context
+        return authorities.context(self.ca_bundle)
 
 
 @dataclass(slots=True)
@@ -63,7 +61,10 @@ class Backoff:
 
 
 class Reporter:
-    """Keeps one stream open. `hello` makes the first message of each stream, `receive` takes every answer and push."""
+    """Keeps one stream open. `hello` makes the first message of each stream, `receive` takes every answer and push.
+
+    `tickets` are the newest ones; `folder` keeps the authorities that assignments bring.
+    """
 
     def __init__(
         self,
@@ -72,12 +73,17 @@ class Reporter:
         receive: Callable[[messages.Down], None],
         count: Callable[[str], None],
         token_check_seconds: float = TOKEN_CHECK_SECONDS,
+        tickets: Callable[[], Sequence[bytes]] = lambda: (),
+        folder: Path | None = None,
     ) -> None:
         self._operator = operator
         self._hello = hello
         self._receive = receive
         self._count = count
         self._token_check_seconds = token_check_seconds
+        self._tickets = tickets
+        self._folder = folder
+        self._authorities: Authorities
         self._stream: _Stream | None = None
         self._token = ""
         self._reconnect_after = 0.0
@@ -90,15 +96,17 @@ class Reporter:
         """False when there is no stream: a report is never kept for later, the next one is truer."""
         if self._stream is None or not self._stream.open:
             return False
+        if isinstance(message, (messages.Hello, messages.Ack)):
+            message = replace(message, ca_fingerprint=self._authorities.fingerprint)
         self._stream.transport.send(WSMsgType.BINARY, codec.encode(message))
         return True
 
     async def run(self) -> None:
         """Connect, serve, reconnect, until cancelled."""
-        context = self._operator.context()
+        self._authorities = Authorities(self._operator.ca_bundle, self._folder)
         backoff = Backoff()
         while True:
-            outcome, lived_seconds = await self._one_stream(context)
+            outcome, lived_seconds = await self._one_stream()
             asked, self._reconnect_after = self._reconnect_after, 0.0
             await asyncio.sleep(asked + random.uniform(0.0, backoff.after(outcome, lived_seconds)))
 
@@ -113,10 +121,10 @@ class Reporter:
         except (TimeoutError, WSError, OSError):
             stream.transport.disconnect(False)
 
-    async def _one_stream(self, context: ssl.SSLContext) -> tuple[Outcome, float]:
+    async def _one_stream(self) -> tuple[Outcome, float]:
         """How it ended, and how many seconds it lived."""
         try:
-            transport, _ = await self._connect(context)
+            transport, _ = await self._connect()
         except (OSError, WSError, TimeoutError, ssl.SSLError, UnicodeError) as error:
             status = getattr(getattr(error, "response", None), "status", None)
             self._count("connect_failed")
@@ -133,14 +141,14 @@ class Reporter:
             self._stream = None
         return "served", loop.time() - opened_at
 
-    async def _connect(self, context: ssl.SSLContext) -> tuple[WSTransport, WSListener]:
+    async def _connect(self) -> tuple[WSTransport, WSListener]:
         self._token = (await asyncio.to_thread(self._operator.token_file.read_text)).strip()
         return await asyncio.wait_for(
             ws_connect(
                 lambda: _Stream(self),
                 self._operator.url,
-                ssl_context=context,
-                extra_headers={"Authorization": f"Bearer {self._token}"},
+                ssl_context=self._authorities.context,
+                extra_headers=self._headers(),
                 max_redirects=0,
                 max_frame_size=codec.MAX_FRAME_BYTES,
                 read_buffer_init_size=2048,
@@ -152,6 +160,13 @@ class Reporter:
             ),
             CONNECT_SECONDS,
         )
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        if tickets := [ticket for ticket in self._tickets() if ticket]:
+            shown = (base64.urlsafe_b64encode(ticket).rstrip(b"=").decode() for ticket in tickets)
+            headers["Forefill-Ticket"] = ", ".join(shown)
+        return headers
 
     async def _renew_when_rotated(self) -> None:
         while True:
@@ -176,6 +191,8 @@ class Reporter:
             self._count("bad_frame")
             _log.warning("the operator sent something else than a message: %s", bad.sentence)
             return
+        if isinstance(message, messages.Assignment) and message.ca_bundle:
+            self._authorities.take(message.ca_bundle)
         if isinstance(message, messages.Bye):
             self._reconnect_after = message.reconnect_after_seconds
         self._receive(message)

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from msgspec.structs import replace
 from picows import (
     WSCloseCode,
     WSFrame,
@@ -25,11 +26,26 @@ from picows import (
     ws_create_server,
 )
 
-from forefill_protocol import codec, messages
+from forefill_protocol import bundle, codec, messages
+from forefill_sidecar.authorities import Authorities
 from forefill_sidecar.reporter import MAX_BACKOFF_SECONDS, PROVEN_SECONDS, Backoff, Operator, Reporter
 
 HELLO = messages.Hello(protocol=1, boot_id="boot", software="test", holdings=[])
 REPORT = messages.Report(sequence=1, entries=[])
+ASSIGNMENT = messages.Assignment(
+    policy="ai/llm",
+    policy_uid="u",
+    policy_generation=2,
+    grant_sequence=5,
+    answers=0,
+    fill_rate=14.0,
+    burst=42.0,
+    safe_rate=3.0,
+    next_report_seconds=10.0,
+    rate_seconds=12.0,
+    lease_seconds=30.0,
+    mode="Enforce",
+)
 REFUSED = messages.Refused(code=404, sentence="there is no TokenPolicy ns/llm", policy="ns/llm")
 
 
@@ -63,11 +79,13 @@ class Server:
 
     accepts: set[str] = field(default_factory=lambda: {"Bearer first"})
     tokens: list[str] = field(default_factory=list)
+    tickets: list[str] = field(default_factory=list)
     received: "asyncio.Queue[messages.Up]" = field(default_factory=asyncio.Queue)
     streams: list[WSTransport] = field(default_factory=list)
 
     def upgrade(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         self.tokens.append(request.headers["Authorization"])
+        self.tickets.append(request.headers.get("Forefill-Ticket", ""))
         if self.tokens[-1] in self.accepts:
             return Serving(self)
         return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(401, b"no"), None)
@@ -101,6 +119,12 @@ class Running:
     token_file: Path
     answers: list[messages.Down]
     events: Counter[str]
+    tickets: list[bytes] = field(default_factory=list)
+
+    @property
+    def hello(self) -> messages.Hello:
+        """As it is sent: it names the authorities that the sidecar trusts."""
+        return replace(HELLO, ca_fingerprint=self.reporter._authorities.fingerprint)
 
 
 @pytest.fixture
@@ -115,12 +139,19 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     token_file.write_text("first\n")
     url = f"wss://localhost:{listening.sockets[0].getsockname()[1]}{messages.STREAM_PATH}"
     operator = Operator(url, (tmp_path / "ca.pem").read_text(), token_file)
+    tickets: list[bytes] = []
     reporter = Reporter(
-        operator, lambda: HELLO, answers.append, lambda event: events.update([event]), token_check_seconds=0.02
+        operator,
+        lambda: HELLO,
+        answers.append,
+        lambda event: events.update([event]),
+        token_check_seconds=0.02,
+        tickets=lambda: tickets,
+        folder=tmp_path,
     )
     task = asyncio.create_task(reporter.run())
     try:
-        yield Running(server, reporter, token_file, answers, events)
+        yield Running(server, reporter, token_file, answers, events, tickets)
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -134,7 +165,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
 
 
 async def test_a_stream_begins_with_a_hello_under_the_token(running: Running) -> None:
-    assert await running.server.next() == HELLO
+    assert await running.server.next() == running.hello
     assert running.server.tokens == ["Bearer first"]
     assert running.reporter.connected
     assert running.events == {"connected": 1}
@@ -151,14 +182,14 @@ async def test_messages_travel_both_ways(running: Running, net: Any) -> None:
 async def test_without_a_stream_nothing_is_kept_for_later(running: Running) -> None:
     assert not running.reporter.connected
     assert not running.reporter.send(REPORT)
-    assert await running.server.next() == HELLO
+    assert await running.server.next() == running.hello
     assert running.server.received.empty()
 
 
 async def test_a_stream_that_ended_is_opened_again_with_a_hello(running: Running) -> None:
     await running.server.next()
     running.server.streams[0].disconnect()
-    assert await running.server.next() == HELLO
+    assert await running.server.next() == running.hello
     assert running.events["connected"] == 2
 
 
@@ -191,7 +222,7 @@ async def test_a_token_that_is_not_accepted_is_read_again(running: Running, net:
     running.server.accepts = {"Bearer second"}
     await net.until(lambda: running.server.tokens != [])
     running.token_file.write_text("second")
-    assert await running.server.next() == HELLO
+    assert await running.server.next() == running.hello
     assert running.server.tokens[0] == "Bearer first"
     assert running.server.tokens[-1] == "Bearer second"
     assert running.events["connected"] == 1
@@ -219,6 +250,42 @@ async def test_a_server_of_another_authority_gets_nothing(running: Running, tmp_
     with contextlib.suppress(asyncio.CancelledError):
         await task
     assert running.server.tokens == ["Bearer first"]
+
+
+async def test_an_upgrade_shows_the_newest_tickets(running: Running) -> None:
+    running.tickets[:] = [b"\xff\xfe", b"", b"abc"]
+    await running.server.next()
+    assert running.server.tickets == ["__4, YWJj"]
+
+
+async def test_new_authorities_are_acknowledged_kept_and_trusted_by_the_next_connection(
+    running: Running, tmp_path: Path, net: Any
+) -> None:
+    await running.server.next()
+    before = running.reporter._authorities.fingerprint
+    other = tmp_path / "other"
+    other.mkdir()
+    await asyncio.to_thread(make_certificate, other)
+    both = (tmp_path / "ca.pem").read_text() + (other / "ca.pem").read_text()
+    running.server.send(codec.encode(replace(ASSIGNMENT, ca_bundle=both)))
+    await net.until(lambda: running.answers != [])
+    ack = messages.Ack(policy="ai/llm", grant_sequence=5, policy_generation=2)
+    running.reporter.send(ack)
+    assert await running.server.next() == replace(ack, ca_fingerprint=bundle.fingerprint(both))
+    running.server.streams[0].disconnect()
+    assert await running.server.next() == replace(HELLO, ca_fingerprint=bundle.fingerprint(both))
+    assert running.events == {"connected": 2}
+    restarted = Authorities((tmp_path / "ca.pem").read_text(), tmp_path)
+    assert before != restarted.fingerprint == bundle.fingerprint(both)
+
+
+async def test_authorities_that_can_not_be_read_change_nothing(running: Running, net: Any) -> None:
+    await running.server.next()
+    running.server.send(codec.encode(replace(ASSIGNMENT, ca_bundle="nothing")))
+    await net.until(lambda: running.answers != [])
+    running.server.streams[0].disconnect()
+    assert await running.server.next() == running.hello
+    assert running.hello.ca_fingerprint == bundle.fingerprint(running.reporter._operator.ca_bundle)
 
 
 def test_a_bundle_without_a_certificate_is_refused_with_a_sentence() -> None:
