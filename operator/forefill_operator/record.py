@@ -116,7 +116,7 @@ class Record:
         """Score what was forecast of the window, by the client and by its shadow; then let the shadow learn."""
         shadow, rate = self.shadow, window.rate
         if window.claim is not None and shadow.seen:
-            self.trust.score(window.claim, Claim(shadow.mean, shadow.p90, shadow.p95), rate, shadow.usual)
+            self.trust.score(window.claim, shadow, rate)
         self._follow_errors(window)
         shadow.observe(rate)
 

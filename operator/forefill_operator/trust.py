@@ -1,15 +1,31 @@
-"""How far a client's forecast is believed against the operator's shadow forecast, by what both were worth."""
+"""How far a client's forecast is believed against the operator's shadow forecast, by what both turned out to be worth.
 
+Two kinds of evidence count, each only beyond its own chance: the client's loss exceeds the shadow's, and its mean
+leans away from demand where the shadow's does not. Both are paired: what no forecast could know falls out.
+"""
+
+from math import sqrt
 from typing import NamedTuple
 
-DECAY, SKILL_DECAY = 0.9, 0.98
-# Trust is whole while the client's loss is at most this multiple of the shadow's, and gone this far beyond it.
-TOLERATED, RANGE = 1.05, 0.3
+from forefill_operator.shadow import Shadow
+
+# The excess of losses is a decaying mean; errors that keep their sign speed it up, so that a drift is seen sooner.
+PACE, HASTE = 0.03, 2.0
+LEAN_PACE = 0.1
+SKILL_PACE = 0.02
+# Excess over the shadow's loss that costs no trust, and how much more costs all of it.
+TOLERATED, RANGE = 0.05, 0.2
+# The same of the lean, in shares of the usual demand: medians of skewed demand lie that far below its mean.
+TOLERATED_LEAN, LEAN_RANGE = 0.1, 0.1
+# Standard errors that are taken for chance.
+CHANCE, LEAN_CHANCE = 1.25, 1.0
 RECOVERY = 0.02
 # A window counts when the client offered more than this share of its usual demand.
 ACTIVE = 0.1
 # A loss below this share of the usual demand is as good as none.
 LEAST_LOSS = 0.01
+# No single window counts more than this many usual losses, once these are settled.
+MOST_LOSSES, MOST_SIZES, SETTLED = 4.0, 8.0, 20
 NEWCOMER_WINDOWS = 30
 
 
@@ -21,9 +37,8 @@ class Claim(NamedTuple):
     p95: float
 
 
-def loss(claim: Claim, rate: float) -> float:
+def loss(mean: float, p90: float, p95: float, rate: float) -> float:
     """Mean pinball loss of the mean at .5, p90 at .9 and p95 at .95: all that a plan uses of a forecast is scored."""
-    mean, p90, p95 = claim
     middle = 0.5 * (rate - mean if rate > mean else mean - rate)
     high = 0.9 * (rate - p90) if rate > p90 else 0.1 * (p90 - rate)
     higher = 0.95 * (rate - p95) if rate > p95 else 0.05 * (p95 - rate)
@@ -31,31 +46,73 @@ def loss(claim: Claim, rate: float) -> float:
 
 
 class Trust:
-    """`value` in [0, 1]; losses are tokens/s, decaying means over active windows: quick for trust, slow for skill."""
+    """`value` in [0, 1]; `scored` active windows. Losses and leans are tokens/s.
 
-    __slots__ = ("client", "scored", "shadow", "slow_client", "slow_shadow", "value")
+    `excess` is the client's loss less the shadow's, `variance` that of one window's; `lean` and `shadow_lean` are mean
+    errors, `square` the shadow's mean squared error.
+    """
+
+    __slots__ = (
+        "client_loss",
+        "excess",
+        "lean",
+        "scored",
+        "shadow_lean",
+        "shadow_loss",
+        "square",
+        "value",
+        "variance",
+    )
 
     def __init__(self, value: float = 1.0) -> None:
         self.value = value
-        self.client = self.shadow = self.slow_client = self.slow_shadow = 0.0
         self.scored = 0
+        self.client_loss = self.shadow_loss = self.excess = self.variance = 0.0
+        self.lean = self.shadow_lean = self.square = 0.0
 
-    def score(self, client: Claim, shadow: Claim, rate: float, usual: float) -> None:
-        """One window that offered `rate` by a client that usually offers `usual`, tokens/s; idle ones do not count."""
+    def score(self, claim: Claim, shadow: Shadow, rate: float) -> None:
+        """One window that offered `rate`, tokens/s, and what was forecast of it. Windows of rest do not count."""
+        usual = shadow.usual
         if rate <= ACTIVE * usual:
             return
-        ours, theirs = loss(shadow, rate), loss(client, rate)
-        if self.scored == 0:
-            self.client = self.shadow = self.slow_client = self.slow_shadow = ours
         self.scored += 1
-        self.client += (1.0 - DECAY) * (theirs - self.client)
-        self.shadow += (1.0 - DECAY) * (ours - self.shadow)
-        pace = max(1.0 - SKILL_DECAY, 1.0 / self.scored)
-        self.slow_client += pace * (theirs - self.slow_client)
-        self.slow_shadow += pace * (ours - self.slow_shadow)
-        excess = (self.client / max(self.shadow, LEAST_LOSS * usual) - TOLERATED) / RANGE
-        deserved = min(max(1.0 - excess, 0.0), 1.0)
-        self.value = min(deserved, self.value + RECOVERY)
+        floor = LEAST_LOSS * usual
+        excess = self._follow_losses(claim, shadow, rate, floor)
+        lean = self._follow_leans(claim.mean, shadow, rate, usual)
+        deserved = 1.0 - max((excess - TOLERATED) / RANGE, (lean - TOLERATED_LEAN) / LEAN_RANGE)
+        recovered = self.value + RECOVERY
+        self.value = min(max(deserved, 0.0), recovered, 1.0)
+
+    def _follow_losses(self, claim: Claim, shadow: Shadow, rate: float, floor: float) -> float:
+        """The excess beyond chance, in shares of the shadow's loss."""
+        theirs = loss(claim.mean, claim.p90, claim.p95, rate)
+        ours = loss(shadow.mean, shadow.p90, shadow.p95, rate)
+        if self.scored == 1:
+            self.client_loss = self.shadow_loss = ours
+        if self.scored > SETTLED:
+            most = MOST_LOSSES * max(self.shadow_loss, floor)
+            ours, theirs = min(ours, most), min(theirs, most)
+        pace = max(SKILL_PACE, 1.0 / self.scored)
+        self.client_loss += pace * (theirs - self.client_loss)
+        self.shadow_loss += pace * (ours - self.shadow_loss)
+        excess, variance = self.excess, self.variance
+        haste = excess / sqrt(variance + excess * excess) if excess > 0.0 else 0.0
+        pace = PACE * (1.0 + HASTE * haste)
+        off = theirs - ours - excess
+        self.variance += pace * (off * off - variance)
+        self.excess += pace * off
+        chance = CHANCE * sqrt(self.variance * pace / (2.0 - pace))
+        return (self.excess - chance) / max(self.shadow_loss, floor)
+
+    def _follow_leans(self, mean: float, shadow: Shadow, rate: float, usual: float) -> float:
+        """How much farther the client's mean leans than the shadow's, beyond chance, in shares of the usual demand."""
+        most = MOST_SIZES * max(shadow.size, 2.0 * LEAST_LOSS * usual)
+        theirs, ours = min(max(rate - mean, -most), most), min(max(rate - shadow.mean, -most), most)
+        self.lean += LEAN_PACE * (theirs - self.lean)
+        self.shadow_lean += LEAN_PACE * (ours - self.shadow_lean)
+        self.square += LEAN_PACE * (ours * ours - self.square)
+        chance = LEAN_CHANCE * sqrt(self.square * LEAN_PACE / (2.0 - LEAN_PACE))
+        return (abs(self.lean) - abs(self.shadow_lean) - chance) / usual if usual > 0.0 else 0.0
 
     @property
     def is_newcomer(self) -> bool:
@@ -64,4 +121,4 @@ class Trust:
     @property
     def skill(self) -> float:
         """1 - the client's loss over the shadow's: above 0 it forecasts better than the operator could."""
-        return 1.0 - self.slow_client / self.slow_shadow if self.slow_shadow > 0.0 else 0.0
+        return 1.0 - self.client_loss / self.shadow_loss if self.shadow_loss > 0.0 else 0.0
