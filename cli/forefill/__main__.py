@@ -12,6 +12,7 @@ COMMANDS = {
     "inject": ("forefill_operator.kube.inject_command", "add the sidecar to manifests in files, as the injector would"),
     "forecast": ("forefill_sidecar.forecast.command", "forecast a column of a CSV file, strictly online"),
     "simulate": ("forefill_lab.simulator.command", "run a demand on a virtual clock, under Forefill or others"),
+    "bench": ("forefill_lab.bench_command", "measure how many sidecars an operator serves"),
     "demo": ("forefill_lab.demo.command", "show the main job on this machine, static buckets beside Forefill"),
 }
 
