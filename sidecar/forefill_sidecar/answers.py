@@ -1,5 +1,6 @@
 """Responses the sidecar gives itself. Pure."""
 
+from functools import lru_cache
 from math import ceil, floor
 
 import msgspec
@@ -66,26 +67,40 @@ def refusal(
 
     The quota is the burst, its window the seconds in which the fill rate earns one burst.
     """
-    wait_seconds = max(1, ceil(refused.retry_after_seconds))
+    milliseconds = ceil(refused.retry_after_seconds * 1000.0)
+    return _refusal(refused.reason, milliseconds, policy, fill_rate, burst, floor(tokens), is_last, is_head)
+
+
+# Whoever is refused thousands of times a second gets the same answer again within a millisecond.
+@lru_cache(64)
+def _refusal(
+    reason: str,
+    wait_milliseconds: int,
+    policy: str,
+    fill_rate: float,
+    burst: float,
+    tokens: int,
+    is_last: bool,
+    is_head: bool,
+) -> bytes:
+    wait_seconds = max(1, ceil(wait_milliseconds / 1000))
     return problem(
         429,
-        _SENTENCES[refused.reason],
+        _SENTENCES[reason],
         is_last,
         (f"Retry-After: {wait_seconds}", *_rate_limit_fields(policy, fill_rate, burst, tokens, wait_seconds)),
         is_head,
         type=_QUOTA_EXCEEDED,
         policy=policy,
-        reason=refused.reason,
-        retry_after_seconds=round(refused.retry_after_seconds, 3),
+        reason=reason,
+        retry_after_seconds=wait_milliseconds / 1000,
         **{"violated-policies": [policy]},
     )
 
 
-def _rate_limit_fields(
-    policy: str, fill_rate: float, burst: float, tokens: float, wait_seconds: int
-) -> tuple[str, str]:
+def _rate_limit_fields(policy: str, fill_rate: float, burst: float, tokens: int, wait_seconds: int) -> tuple[str, str]:
     window = f";w={max(1, ceil(burst / fill_rate))}" if fill_rate > 0.0 else ""
-    remaining = max(0, floor(tokens))
+    remaining = max(0, tokens)
     return (
         f'RateLimit-Policy: "{policy}";q={floor(burst)}{window}',
         f'RateLimit: "{policy}";r={remaining};t={wait_seconds}',

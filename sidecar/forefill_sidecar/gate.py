@@ -52,6 +52,7 @@ class Gate:
         self._is_open = False
         self._is_denying = False
         self._passes_all = mode == "Observe"
+        self._is_binding = not self._passes_all
         self._line = Line()
         self._timer: Cancellable | None = None
         self._timer_at = inf
@@ -100,23 +101,29 @@ class Gate:
 
     def ask(
         self,
+        now: float,
         cost: float,
         decided: Callable[[Verdict], None],
         max_wait_seconds: float = inf,
         urgency: int = DEFAULT_URGENCY,
         is_marked_retry: bool = False,
     ) -> Verdict | Waiter:
-        """Decide at once where that is possible; otherwise answer a Waiter and call `decided` later, exactly once."""
+        """Decide at once where that is possible; otherwise answer a Waiter and call `decided` later, exactly once.
+
+        `now` is the clock's.
+        """
+        if self._is_binding and not self._line.length and self.bucket.try_take(now, cost):
+            self.meter.passed(cost, is_marked_retry)
+            return cost
         meter = self.meter
         meter.arrived(cost, is_marked_retry)
-        now = self._clock()
         if self._passes_all:
             meter.admitted(cost)
             return self._pass_unenforced(now, cost)
         if self._is_denying:
             meter.refused(cost)
             return Refusal("denied", self._report_interval_seconds)
-        if self._line.is_clear_for(urgency) and self.bucket.try_take(now, cost):
+        if self._line.length and self._line.is_clear_for(urgency) and self.bucket.try_take(now, cost):
             meter.admitted(cost)
             return cost
         return self._stand_in_line(now, cost, decided, max_wait_seconds, urgency)
@@ -131,7 +138,7 @@ class Gate:
             elif not isinstance(verdict, Refusal):
                 self.give_back(cost, verdict)
 
-        answer = self.ask(cost, decided, max_wait_seconds, urgency)
+        answer = self.ask(self._clock(), cost, decided, max_wait_seconds, urgency)
         if not isinstance(answer, Waiter):
             return answer
         try:
@@ -194,6 +201,7 @@ class Gate:
 
     def _switched(self) -> None:
         self._passes_all = self.mode == "Observe" or self._is_open
+        self._is_binding = not self._passes_all and not self._is_denying
         self._turn()
 
     def _turn(self) -> None:

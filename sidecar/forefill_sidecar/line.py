@@ -43,12 +43,12 @@ class Line:
     def __init__(self) -> None:
         self.tokens = 0.0
         self._queues: list[OrderedDict[Waiter, None]] = [OrderedDict() for _ in range(URGENCIES)]
-        self._length = 0
+        self.length = 0
         self._deadlines: list[tuple[float, int, Waiter]] = []
         self._arrivals = 0
 
     def __len__(self) -> int:
-        return self._length
+        return self.length
 
     def __contains__(self, waiter: Waiter) -> bool:
         return waiter in self._queues[waiter.urgency]
@@ -56,17 +56,17 @@ class Line:
     def add(self, waiter: Waiter) -> None:
         """Stand behind everyone at least as urgent."""
         self._queues[waiter.urgency][waiter] = None
-        self._length += 1
+        self.length += 1
         self.tokens += waiter.cost
         self._arrivals += 1
         heapq.heappush(self._deadlines, (waiter.expires_at, self._arrivals, waiter))
 
     def remove(self, waiter: Waiter) -> None:
         del self._queues[waiter.urgency][waiter]
-        self._length -= 1
+        self.length -= 1
         # An empty line holds no tokens, whatever adding and subtracting floats left over.
-        self.tokens = self.tokens - waiter.cost if self._length else 0.0
-        if len(self._deadlines) > 2 * self._length + _SPARE_DEADLINES:
+        self.tokens = self.tokens - waiter.cost if self.length else 0.0
+        if len(self._deadlines) > 2 * self.length + _SPARE_DEADLINES:
             self._deadlines = [entry for entry in self._deadlines if entry[2] in self]
             heapq.heapify(self._deadlines)
 
@@ -79,7 +79,7 @@ class Line:
 
     def is_clear_for(self, urgency: int) -> bool:
         """Whether nobody waits who goes before a newcomer of that urgency."""
-        return not self._length or not any(self._queues[: urgency + 1])
+        return not self.length or not any(self._queues[: urgency + 1])
 
     def next_deadline(self) -> float:
         """The earliest deadline of those who wait; infinite without any."""

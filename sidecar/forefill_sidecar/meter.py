@@ -68,6 +68,18 @@ class Meter:
         self.totals.admitted += cost
         self.totals.admitted_requests += 1
 
+    def passed(self, cost: float, is_marked_retry: bool = False) -> None:
+        """Arrived and admitted at once, which most requests are."""
+        totals = self.totals
+        totals.requests += 1
+        totals.admitted_requests += 1
+        totals.admitted += cost
+        self._cost.add(cost)
+        if is_marked_retry:
+            totals.retried_requests += 1
+        else:
+            totals.offered += cost
+
     def refused(self, cost: float) -> None:
         """An arrival was turned away: too long a queue, or too long a wait."""
         self.totals.refused += cost

@@ -73,7 +73,7 @@ class Bench:
         def decided(verdict: Verdict) -> None:
             self.decided.append((name, verdict, round(self.time.now - 1000.0, 2)))
 
-        return self.gate.ask(cost, decided, max_wait, urgency)
+        return self.gate.ask(self.time.now, cost, decided, max_wait, urgency)
 
 
 def bench(

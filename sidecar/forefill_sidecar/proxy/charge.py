@@ -1,55 +1,56 @@
 """What one request costs its policy: reserved before it is sent, settled when its response says more."""
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from forefill_sidecar import usage
-from forefill_sidecar.proxy import wishes
-from forefill_sidecar.proxy.head import RequestHead, ResponseHead
+from forefill_sidecar.line import Verdict, Waiter
+from forefill_sidecar.proxy import known
+from forefill_sidecar.proxy.head import ResponseHead
+from forefill_sidecar.proxy.known import Request
+from forefill_sidecar.proxy.shared import Shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from forefill_sidecar.line import Verdict, Waiter
-    from forefill_sidecar.proxy.listener import Listener
-
-_NO_FIELDS: Final[dict[bytes, bytes]] = {}
+    from forefill_sidecar.arrivals import Arrivals
 
 
 class Charge:
     """Belongs to one exchange. `tokens` is what is reserved."""
 
-    __slots__ = (
-        "_extra",
-        "_gate",
-        "_is_admitted",
-        "_reader",
-        "_route",
-        "_rule",
-        "_status",
-        "_taken",
-        "_wished",
-        "tokens",
-    )
+    _reader: usage.UsageReader | None = None
+    _status = 0
+    _taken = 0.0
+    _extra = 0.0
+    _is_admitted = False
 
-    def __init__(self, listener: "Listener", head: RequestHead) -> None:
-        self._gate = listener.gate
-        self._rule = rule = listener.cost
-        self._reader: usage.UsageReader | None = None
-        self._status = 0
-        fields = dict(head.fields) if head.asks or rule.header else _NO_FIELDS
-        self._wished = wishes.read(fields) if head.asks else wishes.NONE
-        price = rule.price(head.method, head.target, fields, head.content_length or 0)
+    def __init__(self, shared: Shared, request: Request) -> None:
+        rule = shared.cost
+        # What responses taught since the head was first read changes its price.
+        price = known.price(rule, request.head) if rule.pointer else request.price
         self.tokens = price.tokens
+        self._gate = shared.gate
+        self._arrivals = shared.arrivals
+        self._rule = rule
+        self._request = request
         self._route = price.route
-        self._taken = 0.0
-        self._extra = 0.0
-        self._is_admitted = False
 
-    def ask(self, decided: "Callable[[Verdict], None]") -> "Verdict | Waiter":
+    def ask(self, now: float, decided: Callable[[Verdict], None]) -> Verdict | Waiter:
         """Ask the gate for the tokens."""
-        self.tokens += self._extra
-        self._extra = 0.0
-        return self._gate.ask(self.tokens, decided, *self._wished)
+        if self._extra:
+            self.tokens += self._extra
+            self._extra = 0.0
+        wishes = self._request.wishes
+        if self._arrivals is not None and (wishes is None or not wishes.is_marked_retry):
+            self._note_arrival(now, self._arrivals)
+        if wishes is None:
+            return self._gate.ask(now, self.tokens, decided)
+        return self._gate.ask(now, self.tokens, decided, *wishes)
+
+    def _note_arrival(self, now: float, arrivals: "Arrivals") -> None:
+        head = self._request.head
+        arrivals.add(now, self._route, head.content_length or 0, self.tokens)
+        if arrivals.user_header and (user := head.field(arrivals.user_header)):
+            arrivals.add_user(user, self.tokens)
 
     def admit(self, taken: float) -> None:
         """The gate took that much."""

@@ -3,81 +3,77 @@
 import asyncio
 import time
 from math import inf
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from forefill_sidecar import answers
 from forefill_sidecar.line import Refusal
 from forefill_sidecar.proxy.exchange import Exchange
 from forefill_sidecar.proxy.fields import BadHead
 from forefill_sidecar.proxy.framing import BadBody, ChunkedFraming, Framing, LengthFraming
-from forefill_sidecar.proxy.head import RequestHead, find_end, parse_request
-
-if TYPE_CHECKING:
-    from forefill_sidecar.proxy.listener import Listener
+from forefill_sidecar.proxy.head import RequestHead, find_end
+from forefill_sidecar.proxy.link import Link
+from forefill_sidecar.proxy.shared import Shared
 
 # Why reading from the client is paused; it goes on when no reason is left.
 _UPSTREAM_IS_FULL, _BODY_IS_HELD, _PIPELINE_IS_LONG = 1, 2, 4
 _NOTHING_YET = LengthFraming(0)
-
 
 # Where a connection is: in a head, in a body, waiting for a response, passing a tunnel's bytes, skipping the body of a
 # request that was answered without it, or reading on until the client has seen the last answer.
 _HEAD, _BODY, _WAIT, _TUNNEL, _DISCARD, _LINGER = range(6)
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(Link):
     """What comes after a request's end is kept until its response is complete."""
 
     __slots__ = (
         "_buffer",
         "_exchange",
         "_framing",
-        "_holds",
         "_is_choked",
         "_is_parsing",
-        "_listener",
         "_phase",
-        "_transport",
+        "_shared",
         "deadline",
         "peer",
     )
 
-    def __init__(self, listener: "Listener") -> None:
-        self._listener = listener
-        self._transport: asyncio.Transport | None = None
+    def __init__(self, shared: Shared) -> None:
+        super().__init__()
+        self._shared = shared
         self._exchange: Exchange | None = None
         self._framing: Framing = _NOTHING_YET
         self._phase = _HEAD
         self._buffer = b""
-        self._holds = 0
         self._is_choked = False
         self._is_parsing = False
         self.deadline = inf
         self.peer: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        super().connection_made(transport)
         self.peer = _outside_peer(transport.get_extra_info("peername"))
-        if not self._listener.joined(self):
+        if not self._shared.crowd.join(self):
             self.answer_problem(503, "too many connections are open")
             return
-        self.deadline = time.monotonic() + self._listener.limits.idle_seconds
+        self.deadline = self._shared.crowd.soon + self._shared.limits.idle_seconds
 
-    def connection_lost(self, _: Exception | None) -> None:
-        self._transport = None
+    def connection_lost(self, failure: Exception | None) -> None:
+        super().connection_lost(failure)
         self.deadline = inf
-        self._listener.left(self)
+        self._shared.crowd.leave(self)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            self._listener.tally.client_aborts += 1
+            self._shared.tally.client_aborts += 1
             exchange.client_gone()
 
     def data_received(self, data: bytes) -> None:
         phase = self._phase
         if phase == _HEAD:
-            if not self._buffer:
-                self.deadline = time.monotonic() + self._listener.limits.head_seconds
-            self._keep(data)
+            if self._buffer:
+                self._keep(data)
+            else:
+                self._buffer = data
             self._parse()
         elif phase == _BODY:
             self._read_body(data)
@@ -97,52 +93,37 @@ class ClientConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client doesn't read what it is sent: its response pauses, and no further request of it starts."""
         self._is_choked = True
-        self.deadline = time.monotonic() + self._listener.limits.stalled_seconds
+        self._due_in(self._shared.limits.stalled_seconds)
         if self._exchange is not None:
             self._exchange.pause_upstream()
 
     def resume_writing(self) -> None:
         self._is_choked = False
-        self.deadline = inf if self._exchange else time.monotonic() + self._listener.limits.idle_seconds
+        self._due_in(inf if self._exchange else self._shared.limits.idle_seconds)
         if self._exchange is not None:
             self._exchange.resume_upstream()
         self._parse()
-
-    def write(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
-
-    def write_eof(self) -> None:
-        if self._transport is not None:
-            self._transport.write_eof()
-
-    def close(self) -> None:
-        """Close once everything written has gone out."""
-        if self._transport is not None:
-            self._transport.close()
-
-    def abort(self) -> None:
-        """Close at once, so that the client sees a response cut off rather than a complete one."""
-        if self._transport is not None:
-            self._transport.abort()
 
     def finished(self) -> None:
         """The exchange's response is complete: go on with the next request, or end."""
         exchange = cast(Exchange, self._exchange)
         self._exchange = None
-        if exchange.is_last or self._listener.is_draining:
+        if exchange.is_last or self._shared.is_draining:
             self._end()
         else:
             self._next_request()
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer 429."""
-        listener = self._listener
-        bucket = listener.gate.bucket
-        tokens = bucket.tokens_at(time.monotonic())
-        is_last, is_head = self._is_last_answer(), self._is_head_request()
-        data = answers.refusal(refusal, listener.policy, bucket.fill_rate, bucket.burst, tokens, is_last, is_head)
-        self._answer(429, data, is_last)
+        shared, is_last = self._shared, self._is_last_answer()
+        bucket = shared.gate.bucket
+        self._answer(
+            429,
+            answers.refusal(
+                refusal, shared.policy, bucket.fill_rate, bucket.burst, bucket.tokens, is_last, self._is_head_request()
+            ),
+            is_last,
+        )
 
     def answer_problem(self, status: int, sentence: str) -> None:
         """Answer with an error of our own."""
@@ -173,35 +154,36 @@ class ClientConnection(asyncio.Protocol):
             cast(Exchange, self._exchange).send_body(early)
 
     def hold_body(self) -> None:
-        self._hold(_BODY_IS_HELD)
+        self.hold(_BODY_IS_HELD)
 
     def release_body(self) -> None:
-        self._release(_BODY_IS_HELD)
+        self.release(_BODY_IS_HELD)
 
     def hold_upstream(self) -> None:
-        self._hold(_UPSTREAM_IS_FULL)
+        self.hold(_UPSTREAM_IS_FULL)
 
     def release_upstream(self) -> None:
-        self._release(_UPSTREAM_IS_FULL)
+        self.release(_UPSTREAM_IS_FULL)
 
-    def _hold(self, reason: int) -> None:
-        if not self._holds and self._transport is not None:
-            self._transport.pause_reading()
+    def hold(self, reason: int) -> None:
+        if not self._holds:
             self.deadline = inf
-        self._holds |= reason
+        super().hold(reason)
 
-    def _release(self, reason: int) -> None:
-        was_held, self._holds = self._holds, self._holds & ~reason
-        if was_held and not self._holds and self._transport is not None:
-            self._transport.resume_reading()
-            if self._phase == _BODY:
-                self.deadline = time.monotonic() + self._listener.limits.body_seconds
+    def release(self, reason: int) -> None:
+        was_held = self._holds
+        super().release(reason)
+        if was_held and not self._holds and self._phase == _BODY:
+            self._due_in(self._shared.limits.body_seconds)
+
+    def _due_in(self, seconds: float) -> None:
+        self.deadline = self._shared.crowd.soon + seconds
 
     def _keep(self, data: bytes) -> None:
         """Add to what is read once its turn comes; it stays bounded."""
         self._buffer = self._buffer + data if self._buffer else data
-        if len(self._buffer) > self._listener.limits.held_bytes and (self._phase == _WAIT or self._is_choked):
-            self._hold(_PIPELINE_IS_LONG)
+        if len(self._buffer) > self._shared.limits.held_bytes and (self._phase == _WAIT or self._is_choked):
+            self.hold(_PIPELINE_IS_LONG)
 
     def _parse(self) -> None:
         """Start the request at the front of the buffer, and those after it as far as they are decided at once."""
@@ -210,7 +192,8 @@ class ClientConnection(asyncio.Protocol):
         self._is_parsing = True
         try:
             while self._phase == _HEAD and self._buffer and not self._is_choked and self._start_request():
-                self._release(_PIPELINE_IS_LONG)
+                if self._holds:
+                    self.release(_PIPELINE_IS_LONG)
         except BadHead as bad:
             self.answer_problem(bad.status, bad.sentence)
         except BadBody as bad:
@@ -219,22 +202,30 @@ class ClientConnection(asyncio.Protocol):
             self._is_parsing = False
 
     def _start_request(self) -> bool:
+        buffer, shared = self._buffer, self._shared
         # RFC 9112 §2.2: empty lines before a request are ignored.
-        buffer = self._buffer
         while buffer.startswith(b"\r\n"):
             buffer = buffer[2:]
         end = find_end(buffer)
         if not end:
             self._buffer = buffer
+            # A head that comes in pieces has its time from the first one on.
+            self.deadline = min(self.deadline, shared.crowd.soon + shared.limits.head_seconds)
             return False
-        head = parse_request(buffer[:end])
-        self._exchange = exchange = Exchange(self, self._listener, head)
-        self._framing = _framing_of(head)
-        self._buffer = b""
-        self._phase = _BODY
-        self._read_body(buffer[end:])
+        request = shared.read(buffer[:end])
+        self._exchange = exchange = Exchange(self, shared, request)
+        if request.has_body:
+            self._framing = _framing_of(request.head)
+            self._buffer = b""
+            self._phase = _BODY
+            self._read_body(buffer[end:])
+        else:
+            self._phase = _WAIT
+            self._buffer = buffer[end:]
+            self.deadline = inf
+            exchange.end_request(0)
         if self._exchange is exchange:
-            exchange.start()
+            exchange.start(time.monotonic())
         return True
 
     def _read_body(self, data: bytes) -> None:
@@ -252,7 +243,7 @@ class ClientConnection(asyncio.Protocol):
             self.deadline = inf
             exchange.end_request(framing.payload_bytes)
         elif not self._holds:
-            self.deadline = time.monotonic() + self._listener.limits.body_seconds
+            self._due_in(self._shared.limits.body_seconds)
 
     def _break_off(self, status: int, sentence: str) -> None:
         """The request can't be read on: its exchange ends, and the connection after an answer if none has begun."""
@@ -275,33 +266,36 @@ class ClientConnection(asyncio.Protocol):
 
     def _next_request(self) -> None:
         self._phase = _HEAD
-        limits = self._listener.limits
-        self.deadline = time.monotonic() + (limits.head_seconds if self._buffer else limits.idle_seconds)
-        self._parse()
+        limits = self._shared.limits
+        self._due_in(limits.head_seconds if self._buffer else limits.idle_seconds)
+        if self._buffer:
+            self._parse()
 
     def _is_head_request(self) -> bool:
-        return self._exchange is not None and self._exchange.head.method == b"HEAD"
+        return self._exchange is not None and self._exchange.request.head.method == b"HEAD"
 
     def _is_last_answer(self) -> bool:
         """Whether an answer given now ends the connection: what is left of the body may be too much to skip."""
         exchange = self._exchange
-        if exchange is None or exchange.is_last or self._listener.is_draining:
+        if exchange is None or exchange.is_last or self._shared.is_draining:
             return True
         if exchange.is_request_done:
             return False
-        length = exchange.head.content_length
-        return exchange.head.expects_continue or length is None or length > self._listener.limits.held_bytes
+        head = exchange.request.head
+        length = head.content_length
+        return head.expects_continue or length is None or length > self._shared.limits.held_bytes
 
     def _answer(self, status: int, data: bytes, is_last: bool) -> None:
-        self._listener.tally.answered(status)
+        self._shared.tally.answered(status)
         self.write(data)
         exchange, self._exchange = self._exchange, None
-        self._release(_BODY_IS_HELD | _UPSTREAM_IS_FULL)
+        if self._holds:
+            self.release(_BODY_IS_HELD | _UPSTREAM_IS_FULL)
         if is_last:
             self._end(lingers=True)
         elif exchange is not None and not exchange.is_request_done:
             self._phase = _DISCARD
-            self.deadline = time.monotonic() + self._listener.limits.body_seconds
+            self._due_in(self._shared.limits.body_seconds)
         else:
             self._next_request()
 
@@ -310,13 +304,12 @@ class ClientConnection(asyncio.Protocol):
         if self._transport is None:
             return
         if not lingers and self._phase != _BODY:
-            self._transport.close()
+            self.close()
             return
         self._phase, self._buffer = _LINGER, b""
-        self._release(_BODY_IS_HELD | _UPSTREAM_IS_FULL | _PIPELINE_IS_LONG)
-        self.deadline = time.monotonic() + self._listener.limits.linger_seconds
-        if not self._transport.is_closing():
-            self._transport.write_eof()
+        self.release(_BODY_IS_HELD | _UPSTREAM_IS_FULL | _PIPELINE_IS_LONG)
+        self._due_in(self._shared.limits.linger_seconds)
+        self.write_eof()
 
 
 def _framing_of(head: RequestHead) -> Framing:

@@ -1,74 +1,76 @@
 """One request and its response: through the gate, to the upstream, and back."""
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Protocol
 
 from forefill_sidecar.line import Refusal, Verdict, Waiter
 from forefill_sidecar.proxy import rewrite
 from forefill_sidecar.proxy.charge import Charge
 from forefill_sidecar.proxy.framing import ChunkedFraming, CloseFraming, Framing, LengthFraming
-from forefill_sidecar.proxy.head import RequestHead, ResponseHead
+from forefill_sidecar.proxy.head import ResponseHead
+from forefill_sidecar.proxy.known import Request, Response
+from forefill_sidecar.proxy.shared import Shared
+from forefill_sidecar.proxy.upstream_side import UpstreamConnection
 
-if TYPE_CHECKING:
-    from forefill_sidecar.proxy.client_side import ClientConnection
-    from forefill_sidecar.proxy.listener import Listener
-    from forefill_sidecar.proxy.upstream_side import UpstreamConnection
 
-# RFC 9110 §9.2.2. Only these may be sent a second time when a kept connection turns out to be closed.
-IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"))
+class Client(Protocol):
+    """What an exchange needs of the connection its request came on. `peer` is None for one inside the pod."""
+
+    peer: str | None
+
+    def write(self, data: bytes, /) -> None: ...
+    def write_eof(self) -> None: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+    def finished(self) -> None:
+        """The response is complete."""
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer 429."""
+
+    def answer_problem(self, status: int, sentence: str) -> None:
+        """Answer with an error of our own."""
+
+    def tunnel_opened(self) -> None: ...
+    def hold_body(self) -> None: ...
+    def release_body(self) -> None: ...
+    def hold_upstream(self) -> None: ...
+    def release_upstream(self) -> None: ...
 
 
 class Exchange:
     """Lives from a request's head to the end of its response. Body pieces come in already framed."""
 
-    __slots__ = (
-        "_body",
-        "_body_bytes",
-        "_charge",
-        "_client",
-        "_ended_sides",
-        "_is_over",
-        "_listener",
-        "_replay",
-        "_sent_at",
-        "_upstream",
-        "_waiter",
-        "head",
-        "is_dechunked",
-        "is_last",
-        "is_request_done",
-        "is_response_begun",
-        "is_tunnel",
-        "is_watched",
-    )
+    # Most exchanges end with these as they are, so that making one sets but a few of them.
+    is_over = False
+    is_request_done = False
+    is_response_begun = False
+    is_tunnel = False
+    is_dechunked = False
+    is_watched = False
+    _waiter: Waiter | None = None
+    _upstream: UpstreamConnection | None = None
+    _body: list[bytes] | None = None
+    _body_bytes = 0
+    _replay: bytes | None = None
+    _sent_at = 0.0
+    _ended_sides = 0
 
-    def __init__(self, client: "ClientConnection", listener: "Listener", head: RequestHead) -> None:
-        self.head = head
-        self.is_request_done = False
-        self.is_response_begun = False
-        self.is_last = not head.keeps_alive
-        self.is_tunnel = False
-        self.is_dechunked = False
-        self.is_watched = False
+    def __init__(self, client: Client, shared: Shared, request: Request) -> None:
+        self.request = request
+        self.is_last = not request.head.keeps_alive
+        self.is_unread = request.is_unread
         self._client = client
-        self._listener = listener
-        self._charge = Charge(listener, head)
-        self._waiter: Waiter | None = None
-        self._upstream: UpstreamConnection | None = None
-        self._body: list[bytes] = []
-        self._body_bytes = 0
-        self._replay: bytes | None = None
-        self._sent_at = 0.0
-        self._is_over = False
-        self._ended_sides = 0
+        self._shared = shared
+        self._charge = Charge(shared, request)
 
-    def start(self) -> None:
+    def start(self, now: float) -> None:
         """Ask the gate; what there is of the body was handed to `send_body` before."""
-        answer = self._charge.ask(self._decided)
+        answer = self._charge.ask(now, self._decided)
         if isinstance(answer, Waiter):
             self._waiter = answer
         else:
-            self._decided(answer)
+            self._go_on(now, answer)
 
     def send_body(self, data: bytes) -> None:
         """Pass on a piece of the request's body, or hold it until there is an upstream connection."""
@@ -76,63 +78,69 @@ class Exchange:
             self._upstream.write(data)
             self._replay = None
             return
+        if self._body is None:
+            self._body = []
         self._body.append(data)
         self._body_bytes += len(data)
-        if self._body_bytes > self._listener.limits.held_bytes:
+        if self._body_bytes > self._shared.limits.held_bytes:
             self._client.hold_body()
 
     def end_request(self, payload_bytes: int) -> None:
         """The request's body is complete."""
         self.is_request_done = True
-        self._listener.meter.sized(payload_bytes)
-        if self.head.is_chunked:
+        self._shared.meter.sized(payload_bytes)
+        if self.request.head.is_chunked:
             self._charge.add_body(payload_bytes)
 
     def client_gone(self) -> None:
         """The client closed. What was not sent yet costs nothing; what was is broken off."""
-        if self._is_over:
+        if self.is_over:
             return
-        self._is_over = True
+        self.is_over = True
         if self._waiter is not None:
-            self._listener.gate.leave(self._waiter)
+            self._shared.gate.leave(self._waiter)
         elif self._upstream is not None:
             if self.is_tunnel:
-                self._upstream.close()
+                self._upstream.leave()
             else:
-                self._upstream.abort()
+                self._upstream.break_off()
         else:
             self._charge.give_back()
 
     def _decided(self, verdict: Verdict) -> None:
         self._waiter = None
+        self._go_on(time.monotonic(), verdict)
+
+    def _go_on(self, now: float, verdict: Verdict) -> None:
         if isinstance(verdict, Refusal):
-            self._is_over = True
+            self.is_over = True
             self._client.refuse(verdict)
             return
         self._charge.admit(verdict)
-        upstream = self._listener.pool.take(self.head.method in IDEMPOTENT)
+        upstream = self._shared.pool.take(now, self.request.may_repeat)
         if upstream is None:
-            self._listener.pool.open(self)
+            self._shared.pool.open(self)
         else:
-            self.upstream_ready(upstream)
+            self._send(now, upstream)
 
-    @property
-    def is_over(self) -> bool:
-        """Whether nobody waits for the response any more."""
-        return self._is_over
+    def upstream_ready(self, upstream: UpstreamConnection) -> None:
+        """A connection was made for this exchange."""
+        self._send(time.monotonic(), upstream)
 
-    def upstream_ready(self, upstream: "UpstreamConnection") -> None:
+    def _send(self, now: float, upstream: UpstreamConnection) -> None:
         """Send what there is of the request."""
-        if self._replay is None:
-            head = rewrite.request(self.head, self._listener.address, self._client.peer)
-            data = b"".join((head, *self._body)) if self._body else head
-            self._body.clear()
-        else:
-            data = self._replay
-        may_repeat = upstream.is_reused and self.is_request_done and self.head.method in IDEMPOTENT
+        request, data = self.request, self._replay
+        if data is None:
+            data = request.wire
+            if self._client.peer is not None:
+                data = rewrite.request(request.head, self._shared.address, self._client.peer)
+            if self._body:
+                data = b"".join((data, *self._body))
+                self._body = None
+        may_repeat = upstream.is_reused and request.may_repeat and self.is_request_done
         self._replay = data if may_repeat else None
         self._upstream = upstream
-        self._sent_at = time.monotonic()
+        self._sent_at = now
         upstream.begin(self, data)
         if self._body_bytes:
             self._body_bytes = 0
@@ -140,77 +148,75 @@ class Exchange:
 
     def upstream_unreachable(self, status: int, sentence: str) -> None:
         """No connection could be made: nothing was used, so the tokens go back."""
-        if self._is_over:
+        if self.is_over:
             return
-        self._is_over = True
+        self.is_over = True
         self._charge.give_back()
         self._fail(status, sentence)
 
     def upstream_lost(self, sentence: str) -> None:
         """The upstream closed, or spoke no HTTP, before its response was complete."""
         self._upstream = None
-        if self._is_over:
+        if self.is_over:
             return
         if self._replay is not None and not self.is_response_begun:
-            self._listener.tally.upstream_retries += 1
-            self._listener.pool.open(self)
+            self._shared.tally.upstream_retries += 1
+            self._shared.pool.open(self)
             return
-        self._is_over = True
+        self.is_over = True
         if self.is_tunnel:
             self._client.close()
         elif self.is_response_begun:
-            self._listener.meter.failed()
-            self._listener.tally.upstream_failures += 1
+            self._shared.meter.failed()
+            self._shared.tally.upstream_failures += 1
             self._client.abort()
         else:
             self._fail(502, sentence)
 
     def _fail(self, status: int, sentence: str) -> None:
-        self._listener.meter.failed()
-        self._listener.tally.upstream_failures += 1
+        self._shared.meter.failed()
+        self._shared.tally.upstream_failures += 1
         self._client.answer_problem(status, sentence)
 
-    def interim(self, head: ResponseHead) -> None:
+    def interim(self, response: Response) -> None:
         """Pass on a 1xx response; HTTP/1.0 has none."""
-        if self.head.minor == 1 and not self._is_over:
-            self._client.write(rewrite.response(head, 1, is_last=False, is_dechunked=False))
+        if self.request.head.minor == 1 and not self.is_over:
+            self._client.write(response.wire)
 
     def framing_of(self, head: ResponseHead) -> Framing:
         """How the response's body ends (RFC 9112 §6.3)."""
-        if self.head.method == b"HEAD" or head.status in (204, 304):
+        if self.request.head.method == b"HEAD" or head.status in (204, 304):
             return LengthFraming(0)
         self.is_watched = self._charge.watches(head)
         if head.is_chunked:
-            self.is_dechunked = self.head.minor == 0
+            self.is_dechunked = self.request.head.minor == 0
             return ChunkedFraming(keeps_payload=self.is_dechunked or self.is_watched)
         if head.content_length is not None:
             return LengthFraming(head.content_length)
+        self.is_last = True
         return CloseFraming()
 
-    def respond(self, head: ResponseHead, framing: Framing, data: bytes) -> None:
-        """The response begins: `data` is what there is of its body."""
+    def respond(self, now: float, response: Response, data: bytes, end: int) -> None:
+        """The response begins: what there is of its body follows the head, which takes `end` bytes of `data`."""
         self._replay = None
         self.is_response_begun = True
-        listener = self._listener
-        seconds = time.monotonic() - self._sent_at
-        listener.meter.answered(seconds)
-        listener.tally.upstream_seconds.add(seconds)
-        listener.tally.responded(head.status)
+        shared, head = self._shared, response.head
+        shared.meter.answered(now - self._sent_at)
+        shared.tally.responded(head.status, now - self._sent_at)
         if head.status >= 500:
-            listener.meter.failed()
-        self.is_last = (
-            self.is_last
-            or self.is_dechunked
-            or not self.is_request_done
-            or listener.is_draining
-            or isinstance(framing, CloseFraming)
-        )
-        out = rewrite.response(head, self.head.minor, self.is_last, self.is_dechunked)
-        self._client.write(out + data if data else out)
+            shared.meter.failed()
+        if self.is_dechunked or not self.is_request_done or shared.is_draining:
+            self.is_last = True
+        minor = self.request.head.minor
+        if self.is_last or minor == 0:
+            data = rewrite.response(head, minor, self.is_last, self.is_dechunked) + data[end:]
+        elif not response.is_same:
+            data = response.wire + data[end:]
+        self._client.write(data)
 
     def response_body(self, data: bytes) -> None:
         """Pass on a piece of the response's body."""
-        if data and not self._is_over:
+        if data and not self.is_over:
             self._client.write(data)
 
     def read_content(self, content: bytes) -> None:
@@ -221,20 +227,20 @@ class Exchange:
         """The response is complete; its connection has been taken care of."""
         self._upstream = None
         self._charge.settle()
-        if not self._is_over:
-            self._is_over = True
+        if not self.is_over:
+            self.is_over = True
             self._client.finished()
 
     def wants_upgrade(self) -> bool:
         """Whether a 101 answers what the client asked for."""
-        return rewrite.passes_upgrade(self.head)
+        return rewrite.passes_upgrade(self.request.head)
 
-    def open_tunnel(self, head: ResponseHead, data: bytes) -> None:
+    def open_tunnel(self, response: Response, data: bytes) -> None:
         """The upstream switched protocols: from here on bytes pass both ways unread."""
         self._replay = None
         self.is_tunnel = self.is_response_begun = True
-        self._listener.tally.responded(head.status)
-        self._client.write(rewrite.response(head, 1, is_last=False, is_dechunked=False) + data)
+        self._shared.tally.switched()
+        self._client.write(response.wire + data)
         self._client.tunnel_opened()
 
     def end_of_input(self) -> None:

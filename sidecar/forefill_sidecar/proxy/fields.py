@@ -1,11 +1,16 @@
-"""The fields of a head, sorted into those that mean one connection and those a proxy hands on. Pure."""
+"""The field lines of a head: those that mean one connection are read, the others are handed on as they came. Pure."""
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 MAX_FIELDS: Final = 128
 # Stays below 2^63, so that no peer reads another number from it.
 MAX_CONTENT_LENGTH_DIGITS: Final = 18
+
+TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+# RFC 9112 §5: a name, a colon straight after it, text without control characters, CRLF. So no folding, no bare LF.
+FIELD_LINES: Final = rb"(?:" + TOKEN + rb":[^\0-\x08\x0a-\x1f\x7f]*+\r\n)*+"
 
 # Fields that mean one connection, not the message (RFC 9110 §7.6.1): these are dropped unread, the others read below.
 DROPPED: Final = (b"proxy-connection", b"proxy-authorization", b"proxy-authenticate")
@@ -45,39 +50,40 @@ class Hop:
     asks = False
 
 
-# Most lines come again and again, so what was found out about one is kept: its name in lower case and its reader.
-_KNOWN_LINES: Final = 1024
-_KNOWN_LINE_BYTES: Final = 256
-_known: dict[bytes, tuple[tuple[bytes, bytes], Callable[[Hop, bytes], None] | None]] = {}
+def read(head: bytes, start: int, hop: Hop, keeps_length: bool, too_many: int) -> bytes:
+    """Read the lines of `head` from `start` on, which match FIELD_LINES, into `hop`; answers the lines to hand on.
 
-
-def sort(lines: bytes, hop: Hop, too_many: int) -> list[tuple[bytes, bytes]]:
-    """Read the hop-by-hop and framing fields of these lines into `hop`; answers (lower-case name, line) of the others.
-
-    Raises BadHead, with status `too_many` when there are too many.
+    Content-Length is among those only with `keeps_length`. Raises BadHead, with status `too_many` for too many lines.
     """
-    fields = []
-    for line in lines.split(b"\r\n")[:-1]:
-        field, reader = _known.get(line) or _look_at(line)
-        if reader is None:
-            fields.append(field)
-        else:
-            reader(hop, line[len(field[0]) + 1 :].strip(b" \t"))
-            if reader is _read_asking:
-                fields.append(field)
-    if len(fields) > MAX_FIELDS:
+    if head.count(b"\n", start) > MAX_FIELDS + 1:
         raise BadHead(too_many, f"the head has more than {MAX_FIELDS} fields")
-    return fields
+    kept, end = b"", len(head) - 2
+    # The line before ends in the LF that each match begins with.
+    for match in _SPECIAL.finditer(head, start - 1):
+        reader = _READERS[match[1].lower()]
+        reader(hop, match[2].strip(b" \t"))
+        if reader is not _read_asking and not (keeps_length and reader is _read_content_length):
+            kept += head[start : match.start() + 1]
+            start = match.end() + 1
+    return kept + head[start:end]
 
 
-def _look_at(line: bytes) -> tuple[tuple[bytes, bytes], Callable[[Hop, bytes], None] | None]:
-    name = line[: line.find(b":")].lower()
-    found = (name, line), _READERS.get(name)
-    if len(line) <= _KNOWN_LINE_BYTES:
-        if len(_known) >= _KNOWN_LINES:
-            _known.clear()
-        _known[line] = found
-    return found
+def pairs(lines: bytes) -> list[tuple[bytes, bytes]]:
+    """(lower-case name, line) of each of these lines."""
+    return [(line[: line.find(b":")].lower(), line) for line in lines.split(b"\r\n")[:-1]]
+
+
+def value(lines: bytes, name: bytes) -> bytes | None:
+    """The value of the first field of that lower-case name."""
+    for key, line in pairs(lines):
+        if key == name:
+            return line[len(key) + 1 :].strip(b" \t")
+    return None
+
+
+def without(lines: bytes, names: frozenset[bytes]) -> bytes:
+    """The lines whose lower-case name is none of these."""
+    return b"".join(line + b"\r\n" for name, line in pairs(lines) if name not in names)
 
 
 def _read_nothing(hop: Hop, value: bytes) -> None:
@@ -142,15 +148,30 @@ _READERS: Final[dict[bytes, Callable[[Hop, bytes], None]]] = {
 }
 
 
-def options_of(hop: Hop, fields: list[tuple[bytes, bytes]]) -> tuple[bytes, ...]:
-    """Connection options in lower case; the fields they name are dropped (RFC 9110 §7.6.1)."""
+def _special() -> "re.Pattern[bytes]":
+    """Matches a whole line that has a reader. Names share their first letters, so that most lines fail at once."""
+    tails: dict[bytes, list[bytes]] = {}
+    for name in _READERS:
+        tails.setdefault(name[:1], []).append(re.escape(name[1:]))
+    names = b"|".join(first + b"(?:" + b"|".join(rest) + b")" for first, rest in tails.items())
+    firsts = b"".join(tails) + b"".join(tails).upper()
+    return re.compile(rb"\n(?=[" + firsts + rb"])(" + names + rb"):([^\r]*+)\r(?=\n)", re.IGNORECASE)
+
+
+_SPECIAL: Final = _special()
+
+
+def options_of(hop: Hop) -> tuple[bytes, ...]:
+    """Connection options in lower case. Raises BadHead when one names a field that frames or routes the message."""
     options = tuple(option.strip(b" \t") for option in hop.connection.lower().split(b",") if option.strip(b" \t"))
-    named = set(options) - {b"close", b"keep-alive", b"upgrade", b"te"}
-    if named & _NEVER_NAMED:
+    if not _NEVER_NAMED.isdisjoint(options):
         raise BadHead(400, "Connection names a field that frames or routes the message")
-    if named:
-        fields[:] = [field for field in fields if field[0] not in named]
     return options
+
+
+def named_by(options: tuple[bytes, ...]) -> frozenset[bytes]:
+    """The fields that these options make hop-by-hop (RFC 9110 §7.6.1)."""
+    return frozenset(options) - {b"close", b"keep-alive", b"upgrade", b"te"}
 
 
 def keeps_alive(options: tuple[bytes, ...], minor: int) -> bool:

@@ -3,19 +3,18 @@
 import re
 from typing import Final, Protocol
 
-from forefill_sidecar.proxy.head import FIELD_LINES
+from forefill_sidecar.proxy.fields import FIELD_LINES, TOKEN
 
 MAX_CHUNK_LINE_BYTES: Final = 4096
 MAX_TRAILER_BYTES: Final = 16 * 1024
 
 _QUOTED: Final = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
-_NAME: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # RFC 9112 §7.1: up to 15 hexadecimal digits stay below 2^60; extensions follow the grammar or the chunk is refused.
 _CHUNK_LINE: Final = re.compile(
     rb"([0-9A-Fa-f]{1,15})((?:[ \t]*;[ \t]*"
-    + _NAME
+    + TOKEN
     + rb"(?:[ \t]*=[ \t]*(?:"
-    + _NAME
+    + TOKEN
     + rb"|"
     + _QUOTED
     + rb"))?)*)\r\n"

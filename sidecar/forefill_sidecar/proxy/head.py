@@ -5,88 +5,64 @@ are what request smuggling lives from. Section numbers are RFC 9112's unless RFC
 """
 
 import re
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
-from forefill_sidecar.proxy.fields import BadHead, Hop, expects_continue, keeps_alive, options_of, sort
+from msgspec import Struct
+
+from forefill_sidecar.proxy import fields
+from forefill_sidecar.proxy.fields import FIELD_LINES, TOKEN, BadHead, Hop
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_TARGET_BYTES: Final = 16 * 1024
 
-# Bounds what is remembered to about 1 MB a direction.
-KNOWN_HEADS: Final = 256
-KNOWN_HEAD_BYTES: Final = 2048
-
-TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-# §5: a name, a colon straight after it, text without control characters, CRLF. So no folding, no bare LF, no NUL.
-FIELD_LINES: Final = rb"(?:" + TOKEN + rb":[\t \x21-\x7e\x80-\xff]*\r\n)*"
-_REQUEST: Final = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])\r\n(" + FIELD_LINES + rb")\r\n")
+_REQUEST: Final = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e]++) HTTP/([0-9])\.([0-9])\r\n" + FIELD_LINES + rb"\r\n")
 # §4 asks for a space after the status even without a reason; servers that leave it out can't be misread.
 _RESPONSE: Final = re.compile(
-    rb"HTTP/([0-9])\.([0-9]) ([1-9][0-9]{2})( [\t \x21-\x7e\x80-\xff]*)?\r\n(" + FIELD_LINES + rb")\r\n"
+    rb"HTTP/([0-9])\.([0-9]) ([1-9][0-9]{2})( [\t \x21-\x7e\x80-\xff]*+)?\r\n" + FIELD_LINES + rb"\r\n"
 )
 _BARE_LINE_FEED: Final = re.compile(rb"(?<!\r)\n")
-_HOST: Final = re.compile(rb"(?:[0-9A-Za-z._~!$&'()*+,;=%\-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+_HOST: Final = re.compile(rb"(?:[0-9A-Za-z._~!$&'()*+,;=%\-]*+|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5}+)?")
 _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#@]+)([/?][^#]*)?")
+_NO_OPTIONS: Final[tuple[bytes, ...]] = ()
 
 
-@dataclass(slots=True)
-class RequestHead:
-    """A request's head. `fields` holds (lower-case name, line as sent) of what may be handed on; see Hop for `asks`.
-
-    What is made from a head that `is_short` may be kept with it.
-    """
+class RequestHead(Struct, gc=False):
+    """A request's head. `lines` are the field lines that may be handed on, each with its CRLF; see Hop for `asks`."""
 
     method: bytes
     target: bytes
     minor: int
     host: bytes
-    fields: tuple[tuple[bytes, bytes], ...]
+    lines: bytes
     content_length: int | None
     is_chunked: bool
     keeps_alive: bool
-    expects_continue: bool
-    upgrade: bytes
-    accepts_trailers: bool
+    expects_continue: bool = False
+    upgrade: bytes = b""
+    accepts_trailers: bool = False
     asks: bool = False
-    is_short: bool = True
-
-    # Heads are shared between requests and never changed, so one is known by its identity.
-    __hash__ = object.__hash__
 
     def field(self, name: bytes) -> bytes | None:
         """The value of the first field of that lower-case name."""
-        return _value(self.fields, name)
+        return fields.value(self.lines, name)
 
 
-@dataclass(slots=True)
-class ResponseHead:
-    """A response's head, as RequestHead. `keeps_alive` says whether the upstream will take another request."""
+class ResponseHead(Struct, gc=False):
+    """A response's head, as RequestHead, but `lines` have its Content-Length. `keeps_alive` is about the upstream."""
 
     status: int
     reason: bytes
     minor: int
-    fields: tuple[tuple[bytes, bytes], ...]
+    lines: bytes
     content_length: int | None
     is_chunked: bool
     keeps_alive: bool
-    upgrade: bytes
-    idle_seconds: int | None
-    is_short: bool = True
-
-    __hash__ = object.__hash__
+    upgrade: bytes = b""
+    idle_seconds: int | None = None
 
     def field(self, name: bytes) -> bytes | None:
         """The value of the first field of that lower-case name."""
-        return _value(self.fields, name)
-
-
-def _value(fields: tuple[tuple[bytes, bytes], ...], name: bytes) -> bytes | None:
-    for key, line in fields:
-        if key == name:
-            return line[len(key) + 1 :].strip(b" \t")
-    return None
+        return fields.value(self.lines, name)
 
 
 def find_end(buffer: bytes) -> int:
@@ -104,106 +80,93 @@ def find_end(buffer: bytes) -> int:
 
 def parse_request(head: bytes) -> RequestHead:
     """Raises BadHead with the status to answer."""
-    return _known_request(head) if len(head) <= KNOWN_HEAD_BYTES else _read_request(head)
-
-
-def parse_response(head: bytes) -> ResponseHead:
-    """Raises BadHead with status 502."""
-    return _known_response(head) if len(head) <= KNOWN_HEAD_BYTES else _read_response(head)
-
-
-def _read_request(head: bytes) -> RequestHead:
     match = _REQUEST.fullmatch(head)
     if match is None:
         raise BadHead(400, _what_is_wrong(head))
-    method, target, major, minor_digit, lines = match.groups()
+    method, target, major, minor_digit = match.groups()
     if major != b"1":
         raise BadHead(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
     # §2.3: a later minor version is read as the highest one known.
     minor = 0 if minor_digit == b"0" else 1
     hop = Hop()
-    fields = sort(lines, hop, 431)
-    content_length, is_chunked = _request_framing(hop, minor)
+    lines = fields.read(head, match.end(4) + 2, hop, False, 431)
+    options = _NO_OPTIONS
+    if hop.connection:
+        options = fields.options_of(hop)
+        if named := fields.named_by(options):
+            lines = fields.without(lines, named)
+    content_length, is_chunked = hop.content_length, False
+    if hop.transfer_encoding is not None:
+        is_chunked = _is_chunked_request(hop, minor)
     target, host = _route(method, target, hop.host, minor)
-    options = options_of(hop, fields) if hop.connection else ()
     return RequestHead(
-        method=method,
-        target=target,
-        minor=minor,
-        host=host,
-        fields=tuple(fields),
-        content_length=content_length,
-        is_chunked=is_chunked,
-        keeps_alive=keeps_alive(options, minor),
-        expects_continue=bool(hop.expect) and expects_continue(hop.expect) and minor == 1,
-        upgrade=hop.upgrade.lower() if b"upgrade" in options and minor == 1 else b"",
-        accepts_trailers=b"trailers" in hop.te.lower(),
-        asks=hop.asks,
-        is_short=len(head) <= KNOWN_HEAD_BYTES,
+        method,
+        target,
+        minor,
+        host,
+        lines,
+        content_length,
+        is_chunked,
+        fields.keeps_alive(options, minor) if options or not minor else True,
+        bool(hop.expect) and fields.expects_continue(hop.expect) and minor == 1,
+        hop.upgrade.lower() if hop.upgrade and b"upgrade" in options and minor == 1 else b"",
+        bool(hop.te) and b"trailers" in hop.te.lower(),
+        hop.asks,
     )
 
 
-def _read_response(head: bytes) -> ResponseHead:
+def parse_response(head: bytes) -> ResponseHead:
+    """Raises BadHead with status 502."""
     match = _RESPONSE.fullmatch(head)
     if match is None:
         raise BadHead(502, _what_is_wrong(head))
-    major, minor_digit, status_digits, reason, lines = match.groups()
+    major, minor_digit, status_digits, reason = match.groups()
     if major != b"1":
         raise BadHead(502, "the version isn't HTTP/1")
     minor, status = 0 if minor_digit == b"0" else 1, int(status_digits)
     hop = Hop()
     try:
-        fields = sort(lines, hop, 502)
-        content_length, is_chunked = _response_framing(hop, minor, status)
-        options = options_of(hop, fields) if hop.connection else ()
+        lines = fields.read(head, head.index(b"\n") + 1, hop, True, 502)
+        options = fields.options_of(hop) if hop.connection else _NO_OPTIONS
     except BadHead as bad:
         raise BadHead(502, bad.sentence) from None
+    if options and (named := fields.named_by(options)):
+        lines = fields.without(lines, named)
     return ResponseHead(
-        status=status,
-        reason=reason or b" ",
-        minor=minor,
-        fields=tuple(fields),
-        content_length=content_length,
-        is_chunked=is_chunked,
-        keeps_alive=keeps_alive(options, minor),
-        upgrade=hop.upgrade.lower() if b"upgrade" in options else b"",
-        idle_seconds=_idle_seconds(hop.keep_alive) if hop.keep_alive else None,
-        is_short=len(head) <= KNOWN_HEAD_BYTES,
+        status,
+        reason or b" ",
+        minor,
+        lines,
+        hop.content_length,
+        hop.transfer_encoding is not None and _is_chunked_response(hop, minor, status),
+        fields.keeps_alive(options, minor),
+        hop.upgrade.lower() if hop.upgrade and b"upgrade" in options else b"",
+        _idle_seconds(hop.keep_alive) if hop.keep_alive else None,
     )
 
 
-# Clients that poll, and servers within one second, send the same heads again and again; the same bytes mean the same.
-_known_request = lru_cache(KNOWN_HEADS)(_read_request)
-_known_response = lru_cache(KNOWN_HEADS)(_read_response)
-
-
-def _request_framing(hop: Hop, minor: int) -> tuple[int | None, bool]:
-    coding = hop.transfer_encoding
-    if coding is None:
-        return hop.content_length, False
+def _is_chunked_request(hop: Hop, minor: int) -> bool:
+    coding = hop.transfer_encoding or b""
     if hop.content_length is not None:
         raise BadHead(400, "Content-Length and Transfer-Encoding are both there")
     if minor == 0:
         raise BadHead(400, "HTTP/1.0 has no Transfer-Encoding")
     codings = [each.strip(b" \t") for each in coding.lower().split(b",")]
     if codings == [b"chunked"]:
-        return None, True
+        return True
     if codings[-1] == b"chunked" and codings.count(b"chunked") == 1 and b"" not in codings:
         raise BadHead(501, "the only transfer coding understood here is chunked")
     raise BadHead(400, "chunked isn't the last transfer coding, or not the only one of its kind")
 
 
-def _response_framing(hop: Hop, minor: int, status: int) -> tuple[int | None, bool]:
-    coding = hop.transfer_encoding
-    if coding is None:
-        return hop.content_length, False
+def _is_chunked_response(hop: Hop, minor: int, status: int) -> bool:
     if hop.content_length is not None:
         raise BadHead(502, "Content-Length and Transfer-Encoding are both there")
     if minor == 0 or status < 200 or status == 204:
         raise BadHead(502, "Transfer-Encoding is there where none may be")
-    if coding.lower() != b"chunked":
+    if (hop.transfer_encoding or b"").lower() != b"chunked":
         raise BadHead(502, "the only transfer coding understood here is chunked")
-    return None, True
+    return True
 
 
 def _route(method: bytes, target: bytes, host: bytes | None, minor: int) -> tuple[bytes, bytes]:
@@ -216,7 +179,7 @@ def _route(method: bytes, target: bytes, host: bytes | None, minor: int) -> tupl
         host = b""
     if not _HOST.fullmatch(host):
         raise BadHead(400, "Host is no host")
-    if target.startswith(b"/") and b"#" not in target:
+    if target[0] == 0x2F and b"#" not in target:
         return target, host
     if method == b"CONNECT":
         raise BadHead(501, "CONNECT isn't served here")

@@ -1,23 +1,32 @@
 """Connections to one upstream: kept ones are reused, newest first, and closed before the upstream would."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from forefill_sidecar.proxy.address import Address
 from forefill_sidecar.proxy.limits import Limits
 from forefill_sidecar.proxy.tally import Tally
 from forefill_sidecar.proxy.upstream_side import UpstreamConnection
 
-if TYPE_CHECKING:
-    from forefill_sidecar.proxy.exchange import Exchange
-
 # The addresses of a host, best first. Raises OSError when it has none.
 Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+
+class Waiting(Protocol):
+    """The exchange that a connection is made for; see Exchange."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for the connection any more."""
+
+    def upstream_ready(self, upstream: UpstreamConnection) -> None: ...
+    def upstream_unreachable(self, status: int, sentence: str) -> None: ...
 
 
 class Pool:
@@ -29,7 +38,8 @@ class Pool:
         self._address = address
         self._ca_bundle = ca_bundle
         self._limits = limits
-        self._tally = tally
+        self._idle_seconds = limits.upstream_idle_seconds
+        self.tally = tally
         self._resolve_name = resolve or _system_resolve
         self._context: ssl.SSLContext | None = None
         self._idle: deque[UpstreamConnection] = deque()
@@ -40,48 +50,52 @@ class Pool:
         self._resolving: asyncio.Task[None] | None = None
         self._turn = 0
 
-    def take(self, may_repeat: bool) -> UpstreamConnection | None:
+    def take(self, now: float, may_repeat: bool) -> UpstreamConnection | None:
         """A kept connection, or None. One that can't be repeated on is asked whether it still stands."""
-        now = time.monotonic()
         while self._idle:
             connection = self._idle.pop()
-            if not connection.has_expired(now) and (connection.is_open() if may_repeat else connection.is_usable()):
+            if connection.idle_until > now and (connection.is_fit if may_repeat else connection.is_usable()):
                 return connection
-            connection.abort()
+            connection.break_off()
         return None
 
-    def give_back(self, connection: UpstreamConnection, idle_seconds: int | None) -> None:
+    def give_back(self, now: float, connection: UpstreamConnection, idle_seconds: int | None) -> None:
         """Keep a connection for the next exchange, a second less than the upstream said it will."""
-        seconds = self._limits.upstream_idle_seconds
+        seconds = self._idle_seconds
         if idle_seconds is not None:
             seconds = min(seconds, idle_seconds - 1.0)
-        if seconds <= 0.0 or len(self._idle) >= self._limits.upstream_max_idle or self._has_moved(connection):
-            connection.abort()
+        if seconds <= 0.0 or not connection.stays or len(self._idle) >= self._limits.upstream_max_idle:
+            connection.break_off()
             return
-        connection.rest_until(time.monotonic(), seconds)
+        connection.idle_until = now + seconds
         self._idle.append(connection)
 
-    def open(self, exchange: "Exchange") -> None:
+    def open(self, exchange: Waiting) -> None:
         """Connect, then hand the connection to the exchange, or tell it why there is none."""
         task = asyncio.get_running_loop().create_task(self._connect(exchange))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
     def opened(self, connection: UpstreamConnection) -> None:
+        connection.stays = self._is_wanted(connection)
         self._open.add(connection)
-        self._tally.upstream_open += 1
-        self._tally.upstream_total += 1
+        self.tally.upstream_open += 1
+        self.tally.upstream_total += 1
 
     def closed(self, connection: UpstreamConnection) -> None:
         self._open.discard(connection)
-        self._tally.upstream_open -= 1
+        self.tally.upstream_open -= 1
 
-    def sweep(self, now: float) -> None:
-        """Close what was idle for too long, and look the upstream's name up again from time to time."""
-        while self._idle and self._idle[0].has_expired(now):
-            self._idle.popleft().abort()
+    def sweep(self, now: float) -> bool:
+        """Close what was idle for too long, and look the upstream's name up again from time to time.
+
+        Answers whether anything is open.
+        """
+        while self._idle and self._idle[0].idle_until <= now:
+            self._idle.popleft().break_off()
         if self._addresses and now - self._resolved_at >= self._limits.resolve_seconds:
             self._refresh()
+        return bool(self._open)
 
     def close(self) -> None:
         """Break everything off."""
@@ -90,10 +104,10 @@ class Pool:
         if self._resolving is not None:
             self._resolving.cancel()
         for connection in list(self._open):
-            connection.abort()
+            connection.break_off()
         self._idle.clear()
 
-    async def _connect(self, exchange: "Exchange") -> None:
+    async def _connect(self, exchange: Waiting) -> None:
         try:
             async with asyncio.timeout(self._limits.connect_seconds):
                 connection = await self._connect_any()
@@ -104,7 +118,7 @@ class Pool:
             exchange.upstream_unreachable(502, f"the upstream can't be reached: {_reason(error)}")
         else:
             if exchange.is_over:
-                self.give_back(connection, None)
+                self.give_back(time.monotonic(), connection, None)
             else:
                 exchange.upstream_ready(connection)
 
@@ -160,15 +174,27 @@ class Pool:
     async def _look_up(self) -> None:
         self._addresses = await self._resolve_name(self._address.host, self._address.port)
         self._resolved_at = time.monotonic()
+        for connection in self._open:
+            connection.stays = self._is_wanted(connection)
 
-    def _has_moved(self, connection: UpstreamConnection) -> bool:
-        """Whether DNS names other addresses by now; connections to the old ones end after their exchange."""
-        return bool(self._addresses) and connection.peer not in self._addresses
+    def _is_wanted(self, connection: UpstreamConnection) -> bool:
+        """Whether DNS still names its address; connections to other ones end after their exchange."""
+        return not self._addresses or connection.peer in self._addresses
 
 
 async def _system_resolve(host: str, port: int) -> list[str]:
+    if (literal := _as_address(host)) is not None:
+        return [literal]
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _as_address(host: str) -> str | None:
+    """An address in its usual spelling, which needs no look-up (and no thread for it); None for a name."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):
+            return socket.inet_ntop(family, socket.inet_pton(family, host))
+    return None
 
 
 def _reason(error: OSError) -> str:

@@ -16,13 +16,18 @@ class Tally:
     upstream_failures: int = 0
     upstream_retries: int = 0
     client_aborts: int = 0
-    responses: dict[int, int] = field(default_factory=dict)
+    responses: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(1, 6), 0))
     answers: dict[int, int] = field(default_factory=dict)
     upstream_seconds: Distribution = field(default_factory=Distribution)
 
     def answered(self, status: int) -> None:
         self.answers[status] = self.answers.get(status, 0) + 1
 
-    def responded(self, status: int) -> None:
-        """The upstream answered; kept by class (2 for 2xx) to stay few."""
-        self.responses[status // 100] = self.responses.get(status // 100, 0) + 1
+    def responded(self, status: int, seconds: float) -> None:
+        """The upstream answered after so long; kept by class (2 for 2xx) to stay few."""
+        self.upstream_seconds.add(seconds)
+        self.responses[status // 100 if status < 600 else 5] += 1
+
+    def switched(self) -> None:
+        """The upstream opened a tunnel."""
+        self.responses[1] += 1

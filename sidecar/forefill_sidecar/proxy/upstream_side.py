@@ -1,205 +1,220 @@
-"""One connection to the upstream: sends requests, reads responses, and goes back to the pool in between."""
+"""One connection to the upstream: sends requests, reads responses, and goes back to its keeper in between."""
 
 import asyncio
 import select
 import time
-from typing import TYPE_CHECKING, cast
+from typing import Protocol
 
 from forefill_sidecar.proxy.fields import BadHead
 from forefill_sidecar.proxy.framing import BadBody, ChunkedFraming, CloseFraming, Framing
-from forefill_sidecar.proxy.head import ResponseHead, find_end, parse_response
+from forefill_sidecar.proxy.head import MAX_HEAD_BYTES, ResponseHead, find_end
+from forefill_sidecar.proxy.known import Response, read_response
+from forefill_sidecar.proxy.link import Link
 
-if TYPE_CHECKING:
-    from forefill_sidecar.proxy.exchange import Exchange
-    from forefill_sidecar.proxy.pool import Pool
+# The only reason to stop reading here.
+_CLIENT_IS_FULL = 1
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """Carries one exchange at a time."""
+class Asker(Protocol):
+    """The exchange that a connection carries; see Exchange."""
+
+    is_request_done: bool
+    is_tunnel: bool
+    is_watched: bool
+    is_dechunked: bool
+    is_unread: bool
+
+    def framing_of(self, head: ResponseHead) -> Framing: ...
+    def interim(self, response: Response) -> None: ...
+    def respond(self, now: float, response: Response, data: bytes, end: int) -> None: ...
+    def response_body(self, data: bytes) -> None: ...
+    def read_content(self, content: bytes) -> None: ...
+    def response_done(self) -> None: ...
+    def wants_upgrade(self) -> bool: ...
+    def open_tunnel(self, response: Response, data: bytes) -> None: ...
+    def upstream_end_of_input(self) -> None: ...
+    def upstream_lost(self, sentence: str) -> None: ...
+    def pause_client(self) -> None: ...
+    def resume_client(self) -> None: ...
+
+
+class Keeper(Protocol):
+    """Who counts connections and keeps idle ones; see Pool."""
+
+    def opened(self, connection: "UpstreamConnection") -> None: ...
+    def closed(self, connection: "UpstreamConnection") -> None: ...
+    def give_back(self, now: float, connection: "UpstreamConnection", idle_seconds: int | None) -> None: ...
+
+
+class UpstreamConnection(Link):
+    """Carries one exchange at a time. It `is_fit` for another until either side ends it; `stays` is the keeper's."""
 
     __slots__ = (
+        "_asker",
         "_buffer",
-        "_exchange",
         "_framing",
         "_head",
-        "_is_paused",
-        "_pool",
+        "_keeper",
         "_saw_end",
-        "_transport",
         "idle_until",
+        "is_fit",
         "is_reused",
         "peer",
+        "stays",
     )
 
-    def __init__(self, pool: "Pool") -> None:
-        self._pool = pool
-        self._transport: asyncio.Transport | None = None
-        self._exchange: Exchange | None = None
+    def __init__(self, keeper: Keeper) -> None:
+        super().__init__()
+        self._keeper = keeper
+        self._asker: Asker | None = None
         self._head: ResponseHead | None = None
         self._framing: Framing | None = None
         self._buffer = b""
-        self._is_paused = False
         self._saw_end = False
+        self.is_fit = False
         self.is_reused = False
+        self.stays = True
         self.idle_until = 0.0
         self.peer = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._pool.opened(self)
+        super().connection_made(transport)
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else ""
+        self.is_fit = True
+        self._keeper.opened(self)
 
-    def connection_lost(self, _: Exception | None) -> None:
-        self._transport = None
-        self._pool.closed(self)
-        exchange, self._exchange = self._exchange, None
-        if exchange is None:
+    def connection_lost(self, failure: Exception | None) -> None:
+        super().connection_lost(failure)
+        self.is_fit = False
+        self._keeper.closed(self)
+        asker, self._asker = self._asker, None
+        if asker is None:
             return
         if isinstance(self._framing, CloseFraming) and self._saw_end:
-            exchange.response_done()
+            asker.response_done()
         else:
-            exchange.upstream_lost("the upstream closed the connection before its response was complete")
+            asker.upstream_lost("the upstream closed the connection before its response was complete")
 
-    def begin(self, exchange: "Exchange", data: bytes) -> None:
+    def begin(self, asker: Asker, data: bytes) -> None:
         """Send a request's first bytes."""
-        self._exchange = exchange
+        self._asker = asker
         self.write(data)
 
-    def write(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
+    def break_off(self) -> None:
+        """End at once; the exchange hears nothing more."""
+        self._asker, self.is_fit = None, False
+        self.abort()
 
-    def write_eof(self) -> None:
-        if self._transport is not None and self._transport.can_write_eof():
-            self._transport.write_eof()
-
-    def pause(self) -> None:
-        if self._transport is not None and not self._is_paused:
-            self._is_paused = True
-            self._transport.pause_reading()
-
-    def resume(self) -> None:
-        if self._transport is not None and self._is_paused:
-            self._is_paused = False
-            self._transport.resume_reading()
-
-    def abort(self) -> None:
-        """Break off at once; the exchange hears nothing more."""
-        self._exchange = None
-        if self._transport is not None:
-            self._transport.abort()
-
-    def close(self) -> None:
-        """Close once everything written has gone out; the exchange hears nothing more."""
-        self._exchange = None
-        if self._transport is not None:
-            self._transport.close()
+    def leave(self) -> None:
+        """End once everything written has gone out; the exchange hears nothing more."""
+        self._asker, self.is_fit = None, False
+        self.close()
 
     def is_usable(self) -> bool:
         """Whether an idle connection still stands; asks the kernel, since the loop may not have read an end yet."""
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None or not self.is_fit:
             return False
-        sock = self._transport.get_extra_info("socket")
         poll = select.poll()
-        poll.register(sock.fileno(), select.POLLIN)
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
         return not poll.poll(0)
 
-    def is_open(self) -> bool:
-        return self._transport is not None and not self._transport.is_closing()
+    def pause(self) -> None:
+        self.hold(_CLIENT_IS_FULL)
+
+    def resume(self) -> None:
+        self.release(_CLIENT_IS_FULL)
 
     def pause_writing(self) -> None:
-        if self._exchange is not None:
-            self._exchange.pause_client()
+        if self._asker is not None:
+            self._asker.pause_client()
 
     def resume_writing(self) -> None:
-        if self._exchange is not None:
-            self._exchange.resume_client()
+        if self._asker is not None:
+            self._asker.resume_client()
 
     def eof_received(self) -> bool:
-        self._saw_end = True
-        exchange = self._exchange
-        if exchange is not None and exchange.is_tunnel:
-            exchange.upstream_end_of_input()
+        self._saw_end, self.is_fit = True, False
+        asker = self._asker
+        if asker is not None and asker.is_tunnel:
+            asker.upstream_end_of_input()
             return True
         return False
 
     def data_received(self, data: bytes) -> None:
-        exchange = self._exchange
-        if exchange is None:
+        asker = self._asker
+        if asker is None:
             # Nobody asked: what comes now could be taken for the answer to the next request.
-            self.abort()
-        elif exchange.is_tunnel:
-            exchange.response_body(data)
-        else:
-            try:
-                self._read(exchange, data)
-            except (BadHead, BadBody) as bad:
-                self._exchange = None
-                if self._transport is not None:
-                    self._transport.abort()
-                exchange.upstream_lost(f"the upstream's response can't be trusted: {bad}")
-
-    def _read(self, exchange: "Exchange", data: bytes) -> None:
-        framing = self._framing
-        if framing is None:
-            self._read_head(exchange, self._buffer + data if self._buffer else data)
+            self.break_off()
             return
-        taken = framing.feed(data)
-        exchange.response_body(self._passed_on(exchange, framing, data if taken == len(data) else data[:taken]))
-        if framing.is_done:
-            self._complete(exchange, taken == len(data))
+        try:
+            if self._framing is not None:
+                self._read_body(asker, self._framing, data)
+            elif asker.is_tunnel:
+                asker.response_body(data)
+            else:
+                self._read_head(asker, self._buffer + data if self._buffer else data)
+        except (BadHead, BadBody) as bad:
+            self.break_off()
+            asker.upstream_lost(f"the upstream's response can't be trusted: {bad}")
 
-    def _passed_on(self, exchange: "Exchange", framing: Framing, taken: bytes) -> bytes:
-        """What the client gets of a piece of the body; who watches the body's content gets to see it."""
-        if not exchange.is_watched and not exchange.is_dechunked:
-            return taken
-        content = framing.take_payload() if isinstance(framing, ChunkedFraming) else taken
-        if exchange.is_watched:
-            exchange.read_content(content)
-        return content if exchange.is_dechunked else taken
-
-    def _read_head(self, exchange: "Exchange", data: bytes) -> None:
-        end = find_end(data)
-        while end:
-            head, data = parse_response(data[:end]), data[end:]
-            if head.status >= 200:
-                self._begin_response(exchange, head, data)
+    def _read_head(self, asker: Asker, data: bytes) -> None:
+        while (end := data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) + 4) >= 4:
+            response = read_response(data[:end])
+            if response.head.status >= 200:
+                self._begin_response(asker, response, data, end)
                 return
-            if head.status == 101:
-                self._switch(exchange, head, data)
+            data = data[end:]
+            if response.head.status == 101:
+                self._switch(asker, response, data)
                 return
-            exchange.interim(head)
-            end = find_end(data)
+            asker.interim(response)
+        find_end(data)
         self._buffer = data
 
-    def _begin_response(self, exchange: "Exchange", head: ResponseHead, data: bytes) -> None:
-        framing = exchange.framing_of(head)
-        taken = framing.feed(data)
-        self._buffer, self._head, self._framing = b"", head, framing
-        exchange.respond(head, framing, self._passed_on(exchange, framing, data[:taken]))
+    def _begin_response(self, asker: Asker, response: Response, data: bytes, end: int) -> None:
+        now, head = time.monotonic(), response.head
+        self._buffer = b""
+        if asker.is_unread and head.content_length == len(data) - end and head.status not in (204, 304):
+            # The common case, all in one piece: no framing has to be made for it.
+            asker.respond(now, response, data, end)
+            self._complete(now, asker, head, is_clean=True)
+            return
+        framing = self._framing = asker.framing_of(head)
+        taken = framing.feed(data[end:]) + end
+        self._head = head
+        asker.respond(now, response, data[:end] + self._passed_on(asker, framing, data[end:taken]), end)
         if framing.is_done:
-            self._complete(exchange, taken == len(data))
+            self._complete(now, asker, head, taken == len(data))
 
-    def _switch(self, exchange: "Exchange", head: ResponseHead, data: bytes) -> None:
-        if not exchange.wants_upgrade() or head.upgrade != b"websocket":
+    def _read_body(self, asker: Asker, framing: Framing, data: bytes) -> None:
+        taken = framing.feed(data)
+        asker.response_body(self._passed_on(asker, framing, data if taken == len(data) else data[:taken]))
+        if framing.is_done and self._head is not None:
+            self._complete(time.monotonic(), asker, self._head, taken == len(data))
+
+    def _passed_on(self, asker: Asker, framing: Framing, taken: bytes) -> bytes:
+        """What the client gets of a piece of the body; who watches the body's content gets to see it."""
+        if not asker.is_watched and not asker.is_dechunked:
+            return taken
+        content = framing.take_payload() if isinstance(framing, ChunkedFraming) else taken
+        if asker.is_watched:
+            asker.read_content(content)
+        return content if asker.is_dechunked else taken
+
+    def _switch(self, asker: Asker, response: Response, data: bytes) -> None:
+        if not asker.wants_upgrade() or response.head.upgrade != b"websocket":
             raise BadHead(502, "it switches to a protocol that nobody asked for")
-        exchange.open_tunnel(head, data)
+        self._buffer = b""
+        asker.open_tunnel(response, data)
 
-    def _complete(self, exchange: "Exchange", is_clean: bool) -> None:
-        head = cast(ResponseHead, self._head)
-        self._exchange = self._head = self._framing = None
-        if is_clean and head.keeps_alive and exchange.is_request_done and self.is_open():
+    def _complete(self, now: float, asker: Asker, head: ResponseHead, is_clean: bool) -> None:
+        self._asker = self._head = self._framing = None
+        if is_clean and head.keeps_alive and asker.is_request_done and self.is_fit:
             self.is_reused = True
-            self.resume()
-            self._pool.give_back(self, head.idle_seconds)
-        elif self._transport is not None:
-            self._transport.abort()
-        exchange.response_done()
-
-    def rest_until(self, now: float, seconds: float) -> None:
-        """Count as fresh for so long."""
-        self.idle_until = now + seconds
-
-    def has_expired(self, now: float | None = None) -> bool:
-        return self.idle_until <= (time.monotonic() if now is None else now)
+            if self._holds:
+                self.resume()
+            self._keeper.give_back(now, self, head.idle_seconds)
+        else:
+            self.break_off()
+        asker.response_done()
