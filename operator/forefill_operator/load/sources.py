@@ -8,18 +8,22 @@ default:                                # the name that a policy gives in load.s
   bearerTokenFile: /var/run/secrets/prometheus/token
 ```
 
-A policy names a source and never gives an address, so that it can't make the operator ask anything else.
+A policy names a source and never gives an address, so that it can't make the operator ask anything else. Two names need
+no entry and may have one to set them up: `machine` (without a cluster) with `networkBytesPerSecond`, and `kubernetes`
+(on one) with the `namespaces` whose policies may ask about Services of others.
 """
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 import yaml
 from msgspec import Struct
+
+_T = TypeVar("_T")
 
 EVERYBODY = "*"
 
@@ -53,26 +57,61 @@ class PrometheusSource(Struct, frozen=True, rename="camel", forbid_unknown_field
         return (path for path in (self.ca_file, self.bearer_token_file, basic) if path)
 
 
-def read_sources(path: Path) -> dict[str, PrometheusSource]:
-    """The sources by name. Raises InvalidSources."""
+class MachineSource(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """The bandwidth of the machine, bytes/s each way."""
+
+    network_bytes_per_second: float | None = None
+
+
+class KubernetesSource(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """Namespaces whose policies may ask about Services outside their own."""
+
+    namespaces: Sequence[str] = ()
+
+
+class Sources(Struct, frozen=True):
+    """`prometheus` by name."""
+
+    prometheus: Mapping[str, PrometheusSource] = {}
+    machine: MachineSource = MachineSource()
+    kubernetes: KubernetesSource = KubernetesSource()
+
+
+def read_sources(path: Path) -> Sources:
+    """Raises InvalidSources."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidSources(f"{path}: can't be read: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
         raise InvalidSources(f"{path}: must be a mapping of names to sources, not {type(document).__name__}")
-    return {str(name): _source(body, f"{path}: {name}") for name, body in document.items()}
+    names = {str(name): body for name, body in document.items()}
+    machine = _converted(names.pop("machine", {}), MachineSource, f"{path}: machine")
+    if machine.network_bytes_per_second is not None and not 1.0 <= machine.network_bytes_per_second <= 1e13:
+        raise InvalidSources(f"{path}: machine.networkBytesPerSecond: must be from 1 to 1e13")
+    kubernetes = _converted(names.pop("kubernetes", {}), KubernetesSource, f"{path}: kubernetes")
+    return Sources({name: _prometheus(body, f"{path}: {name}") for name, body in names.items()}, machine, kubernetes)
 
 
-def _source(body: Any, where: str) -> PrometheusSource:
-    try:
-        source = msgspec.convert(body, PrometheusSource)
-    except msgspec.ValidationError as error:
-        message, _, field = str(error).partition(" - at `$")
-        raise InvalidSources(f"{where}{field.rstrip('`')}: {message[:1].lower()}{message[1:]}") from None
+def _prometheus(body: Any, where: str) -> PrometheusSource:
+    source = _converted(body, PrometheusSource, where)
     for field, fault in _faults(source):
         raise InvalidSources(f"{where}.{field}: {fault}")
     return source
+
+
+def _converted(body: Any, kind: type[_T], where: str) -> _T:
+    try:
+        return msgspec.convert(body, kind, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        message, _, field = str(error).partition(" - at `$")
+        raise InvalidSources(f"{where}{field.rstrip('`')}: {message[:1].lower()}{message[1:]}") from None
+
+
+def _path(kind: type, value: Any) -> Path:
+    if kind is not Path or not isinstance(value, str):
+        raise TypeError(f"expected the path of a file, got {value!r}")
+    return Path(value)
 
 
 def _faults(source: PrometheusSource) -> Iterator[tuple[str, str]]:

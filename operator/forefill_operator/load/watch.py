@@ -79,13 +79,14 @@ class Watch:
         try:
             async with asyncio.TaskGroup() as tasks:
                 while True:
-                    self._look_around(tasks)
+                    self.look_around(tasks)
                     await asyncio.sleep(TICK_SECONDS)
         finally:
             for source in self._sources.values():
                 await source.close()
 
-    def _look_around(self, tasks: asyncio.TaskGroup) -> None:
+    def look_around(self, tasks: asyncio.TaskGroup) -> None:
+        """Start the measurements that are due, never two of one policy, and tell what every load is now."""
         now = self._clock()
         policies = self._controller.served()
         for key in self.watched.keys() - policies.keys():
