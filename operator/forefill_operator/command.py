@@ -39,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     options.add_argument("--log-format", default="text", choices=logs.FORMATS, help="json: one object a line")
+    options.add_argument(
+        "--load-sources", type=Path, metavar="FILE", help="YAML of the sources that policies take their load from"
+    )
     files = options.add_argument_group("without a cluster")
     files.add_argument("--policies", type=Path, metavar="DIR", help="folder of TokenPolicy manifests")
     files.add_argument("--listen", type=_address, metavar="HOST:PORT", help="where sidecars connect")
@@ -59,6 +62,13 @@ def parser() -> argparse.ArgumentParser:
     cluster.add_argument("--webhook-name", help="MutatingWebhookConfiguration whose caBundle is kept up to date")
     cluster.add_argument("--ca-secret", help="Secret that keeps the CA")
     cluster.add_argument("--injector-secret", help="Secret that keeps the injector's serving certificate")
+    cluster.add_argument(
+        "--certificates",
+        type=Path,
+        metavar="DIR",
+        help="serve tls.crt and tls.key from here, trusted by ca.crt, instead of keeping a CA (cert-manager)",
+    )
+    cluster.add_argument("--ticket-secret", help="Secret that keeps the keys of tickets (default: the CA's)")
     cluster.add_argument("--lease", help="Lease that the answering operator holds")
     return options
 

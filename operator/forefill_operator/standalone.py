@@ -13,6 +13,8 @@ from pathlib import Path
 from forefill_operator import identity, manifests, state_folder
 from forefill_operator.controller import Controller
 from forefill_operator.kube import tls
+from forefill_operator.load.assembly import watch_of
+from forefill_operator.load.sources import Sources, read_sources
 from forefill_operator.metrics import Metrics
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.runtime import Clock, Runtime
@@ -40,11 +42,12 @@ async def run(options: argparse.Namespace) -> None:
         folder.read()
         context = _context(options)
         keys = state_folder.ensure_ticket_keys(options.state, time.time())
+        sources = read_sources(options.load_sources)
     except OSError as error:
         raise Misused(f"{error.filename}: {error.strerror}") from None
     except (identity.BadTokenFile, manifests.InvalidManifest, ValueError) as error:
         raise Misused(str(error)) from None
-    await _serve(options, tokens, folder, context, keys)
+    await _serve(options, tokens, folder, context, keys, sources)
 
 
 async def _serve(
@@ -53,6 +56,7 @@ async def _serve(
     folder: "Folder",
     context: ssl.SSLContext,
     keys: Sequence[Key],
+    sources: Sources,
 ) -> None:
     controller, metrics, served = Controller(), Metrics(), Served(options.state / "served")
     runtime = Runtime(
@@ -64,7 +68,10 @@ async def _serve(
         health=options.health or ("127.0.0.1", 0),
         keys=lambda: keys,
     )
-    runtime.chores = [lambda: folder.follow(controller, runtime.server, served, metrics, runtime.clock)]
+    runtime.chores = [
+        lambda: folder.follow(controller, runtime.server, served, metrics, runtime.clock),
+        watch_of(controller, sources, metrics.registry).run,
+    ]
     for policy in folder.policies.values():
         controller.put_policy(policy, runtime.clock(), is_new=served.is_new(policy))
     runtime.stop_on_signals()

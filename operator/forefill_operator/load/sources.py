@@ -77,8 +77,10 @@ class Sources(Struct, frozen=True):
     kubernetes: KubernetesSource = KubernetesSource()
 
 
-def read_sources(path: Path) -> Sources:
-    """Raises InvalidSources."""
+def read_sources(path: Path | None) -> Sources:
+    """Without a file there are only the sources that need no entry. Raises InvalidSources."""
+    if path is None:
+        return Sources()
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
