@@ -131,12 +131,13 @@ async def _measured(
 
 def _quantiles(seconds: list[float]) -> dict[str, float]:
     ordered = sorted(seconds)
+    last = len(ordered) - 1
     if not ordered:
         return {}
-    named = {
-        f"p{100 * q:g}" if q < 1.0 else "max": ordered[min(int(q * len(ordered)), len(ordered) - 1)] for q in QUANTILES
+    return {
+        "max" if q == 1.0 else f"p{100 * q:g}": round(1e3 * ordered[min(int(q * len(ordered)), last)], 2)
+        for q in QUANTILES
     }
-    return {name: round(1e3 * value, 2) for name, value in named.items()}
 
 
 def _cores() -> tuple[set[int], set[int]]:

@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heapify, heapreplace
 
 from forefill_lab.reports.demand import Population
@@ -105,7 +106,7 @@ async def _open(context: ssl.SSLContext, port: int, number: int, peer: Peer) -> 
     for attempt in range(5):
         wire = Wire(context, HOST, f"token-{number}", peer.receive)
         try:
-            await loop.create_connection(lambda wire=wire: wire, HOST, port, local_addr=(source, 0))
+            await loop.create_connection(partial(_same, wire), HOST, port, local_addr=(source, 0))
             await asyncio.wait_for(wire.opened, 20.0)
             return wire
         except (OSError, StreamRefused, TimeoutError) as error:
@@ -114,6 +115,10 @@ async def _open(context: ssl.SSLContext, port: int, number: int, peer: Peer) -> 
                 raise BenchFailed(str(error) or type(error).__name__) from None
             await asyncio.sleep(0.2 * (attempt + 1))
     raise AssertionError("unreachable")
+
+
+def _same(wire: Wire) -> Wire:
+    return wire
 
 
 async def drive(

@@ -9,6 +9,7 @@ import base64
 import os
 import ssl
 from collections.abc import Callable
+from typing import cast
 
 from forefill_protocol.messages import STREAM_PATH
 
@@ -48,8 +49,8 @@ class Wire(asyncio.Protocol):
         self.closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports only look like asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         self._advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
