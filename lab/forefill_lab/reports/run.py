@@ -6,6 +6,7 @@ when it was due, so that no pause hides (Tene's coordinated omission).
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -60,7 +61,7 @@ class Peer:
             return
         if message.answers == self.sequence and self.due:
             if self.tally.measuring:
-                self.tally.latencies.append(asyncio.get_running_loop().time() - self.due)
+                self.tally.latencies.append(time.monotonic() - self.due)
             self.due = 0.0
         elif self.tally.measuring:
             self.tally.pushes += 1
@@ -126,13 +127,12 @@ async def drive(
     at_start: Callable[[], None], at_end: Callable[[], None], progress: Callable[[float], None],
 ) -> None:  # fmt: skip
     """Reports at their times for `warm` seconds unmeasured and `seconds` measured."""
-    loop = asyncio.get_running_loop()
-    begin = loop.time() + 0.1
+    begin = time.monotonic() + 0.1
     timetable = [(begin + interval * index / len(peers), index) for index in range(len(peers))]
     heapify(timetable)
     measure_at, end = begin + warm, begin + warm + seconds
     told = 0.0
-    while (now := loop.time()) < end:
+    while (now := time.monotonic()) < end:
         if not tally.measuring and now >= measure_at:
             tally.measuring = True
             at_start()
@@ -143,7 +143,7 @@ async def drive(
         if now - told > 0.2:
             told = now
             progress(now - begin)
-        await asyncio.sleep(min(max(timetable[0][0] - loop.time(), 0.0), 0.05))
+        await asyncio.sleep(min(max(timetable[0][0] - time.monotonic(), 0.0), 0.05))
     at_end()
     await asyncio.sleep(GRACE_SECONDS)
     tally.measuring = False
