@@ -78,10 +78,13 @@ def test_every_object_has_the_recommended_labels_and_a_namespace(objects: list[O
 
 
 def test_pods_meet_restricted_pod_security(api_server: ApiServer, objects: list[Object]) -> None:
+    """The pod of `helm test` among them."""
     namespace = "forefill-apiserver-restricted"
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     api_server.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
-    for number, pod in enumerate(pods(objects)):
+    tests = [entry for entry in objects if entry["kind"] == "Pod"]
+    assert len(tests) == 1
+    for number, pod in enumerate([*pods(objects), *tests]):
         manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"p{number}", "namespace": namespace}}
         created = api_server.create({**manifest, "spec": pod["spec"]}, "--dry-run=server")
         assert created.returncode == 0, created.stderr
@@ -107,14 +110,80 @@ def test_digests_win_over_tags(api_server: ApiServer) -> None:
 
 
 def test_namespaces_of_the_system_and_of_the_release_are_left_alone(objects: list[Object]) -> None:
-    (webhook,) = one(objects, "MutatingWebhookConfiguration", "system-forefill")["webhooks"]
-    (expression,) = webhook["namespaceSelector"]["matchExpressions"]
-    assert expression == {
+    asked, by_default = one(objects, "MutatingWebhookConfiguration", "system-forefill")["webhooks"]
+    others = {
         "key": "kubernetes.io/metadata.name",
         "operator": "NotIn",
         "values": ["kube-system", "kube-node-lease", "system"],
     }
-    assert (webhook["failurePolicy"], webhook["timeoutSeconds"], webhook["sideEffects"]) == ("Ignore", 5, "None")
+    labelled = {"key": "forefill.io/inject", "operator": "In", "values": ["enabled"]}
+    assert asked["namespaceSelector"]["matchExpressions"] == [others]
+    assert by_default["namespaceSelector"]["matchExpressions"] == [others, labelled]
+    for webhook in (asked, by_default):
+        assert (webhook["failurePolicy"], webhook["timeoutSeconds"], webhook["sideEffects"]) == ("Ignore", 5, "None")
+
+
+EVERYTHING = [
+    "--set=serviceMonitor.enabled=true,podMonitor.enabled=true,prometheusRule.enabled=true,dashboard.enabled=true",
+    "--set=networkPolicy.enabled=true,operator.priorityClassName=high,injector.priorityClassName=high",
+    "--set=loadSources.default.url=https://prometheus:9090,loadSources.default.namespaces={*},loadSecrets={prometheus}",
+    "--set=commonLabels.team=platform,operator.podLabels.a=b,operator.tolerations[0].operator=Exists",
+]
+
+
+def test_with_every_switch_on_the_api_server_takes_every_object(api_server: ApiServer) -> None:
+    objects = rendered(api_server, *EVERYTHING)
+    assert len(objects) > 20
+    api_server.kubectl("create", "namespace", "system", check=False)
+    for entry in objects:
+        if not entry["apiVersion"].startswith("monitoring.coreos.com/"):
+            done = api_server.create(entry, "--dry-run=server", "--validate=strict")
+            assert done.returncode == 0, done.stderr
+
+
+def test_load_sources_and_their_secrets_reach_the_operator(api_server: ApiServer) -> None:
+    objects = rendered(api_server, *EVERYTHING)
+    sources = yaml.safe_load(one(objects, "ConfigMap", "forefill-load-sources")["data"]["sources.yaml"])
+    assert sources == {"default": {"url": "https://prometheus:9090", "namespaces": ["*"]}}
+    spec = one(objects, "Deployment", "forefill-operator")["spec"]["template"]["spec"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]}
+    assert mounts == {
+        "tmp": "/tmp",
+        "load-sources": "/load-sources",
+        "load-secret-prometheus": "/load-secrets/prometheus",
+    }
+    assert {volume["name"] for volume in spec["volumes"]} == set(mounts)
+    assert "--load-sources=/load-sources/sources.yaml" in spec["containers"][0]["args"]
+
+
+def test_injectors_spread_by_their_own_labels(objects: list[Object]) -> None:
+    pod = one(objects, "Deployment", "forefill-injector")["spec"]["template"]
+    for constraint in pod["spec"]["topologySpreadConstraints"]:
+        chosen = constraint["labelSelector"]["matchLabels"]
+        assert chosen["app.kubernetes.io/component"] == "injector"
+        assert chosen.items() <= pod["metadata"]["labels"].items()
+
+
+def test_network_policies_let_sidecars_the_api_server_and_scrapers_in(api_server: ApiServer) -> None:
+    objects = rendered(api_server, *EVERYTHING)
+    operator, injector = (
+        one(objects, "NetworkPolicy", f"forefill-{name}")["spec"] for name in ("operator", "injector")
+    )
+    assert [[port["port"] for port in rule["ports"]] for rule in operator["ingress"]] == [[8443], [8080]]
+    (sidecars,) = operator["ingress"][0]["from"]
+    assert sidecars["podSelector"]["matchLabels"] == {"forefill.io/injected": "true"}
+    assert [[port["port"] for port in rule["ports"]] for rule in injector["ingress"]] == [[9443], [8080]]
+    for spec in (operator, injector):
+        assert spec["policyTypes"] == ["Ingress", "Egress"]
+        assert [[port["port"] for port in rule["ports"]] for rule in spec["egress"]] == [[53, 53], [443, 6443]]
+
+
+def test_alerts_lead_to_the_pages_that_the_values_name(api_server: ApiServer) -> None:
+    objects = rendered(
+        api_server, "--set=prometheusRule.enabled=true,prometheusRule.runbooks=https://wiki.example/forefill/"
+    )
+    (group,) = one(objects, "PrometheusRule", "forefill")["spec"]["groups"]
+    assert group["rules"][0]["annotations"]["runbook_url"] == "https://wiki.example/forefill/operator-away.md"
 
 
 @pytest.mark.parametrize(
@@ -125,6 +194,11 @@ def test_namespaces_of_the_system_and_of_the_release_are_left_alone(objects: lis
         ({"injector": {"replicas": 0}}, "replicas"),
         ({"image": {"sidecar": {"digest": "latest"}}}, "digest"),
         ({"operator": {"logLevel": "loud"}}, "logLevel"),
+        ({"injector": {"logFormat": "xml"}}, "logFormat"),
+        ({"loadSources": {"default": {"url": "https://user@prometheus", "namespaces": ["*"]}}}, "url"),
+        ({"loadSources": {"default": {"url": "https://prometheus"}}}, "namespaces"),
+        ({"networkPolicy": {"apiServerPorts": [70000]}}, "apiServerPorts"),
+        ({"prometheusRule": {"runbooks": "wiki"}}, "runbooks"),
     ],
 )
 def test_values_that_can_not_be_are_refused(values: Object, words: str, api_server: ApiServer, tmp_path: Path) -> None:
@@ -133,12 +207,3 @@ def test_values_that_can_not_be_are_refused(values: Object, words: str, api_serv
     refused = api_server.helm("template", "forefill", str(CHART), "-f", str(path), check=False)
     assert refused.returncode != 0
     assert words in refused.stderr
-
-
-def test_every_value_is_in_the_schema_and_no_other(api_server: ApiServer) -> None:
-    described = json.loads((CHART / "values.schema.json").read_text())
-    values = yaml.safe_load((CHART / "values.yaml").read_text())
-    assert set(described["properties"]) - set(values) == {"global"}
-    for name, value in values.items():
-        if isinstance(value, dict) and "properties" in described["properties"][name]:
-            assert set(value) == set(described["properties"][name]["properties"])

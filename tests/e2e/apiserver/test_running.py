@@ -22,6 +22,7 @@ from forefill_protocol import podsettings
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 SYSTEM, RELEASE, SHOP = "forefill-apiserver", "forefill", "forefill-apiserver-shop"
+EAGER, EAGER_LABELS = "forefill-apiserver-eager", {"forefill.io/inject": "enabled"}
 CLUSTER_NAME = f"{SYSTEM}-{RELEASE}"
 POLICY: Any = {
     "apiVersion": "forefill.io/v1alpha1",
@@ -108,7 +109,11 @@ def running(installed: ApiServer) -> Iterator[Running]:
         "metadata": {"name": SHOP, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
     }
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "web", "namespace": SHOP}}
-    installed.apply(namespace, account, POLICY)
+    eager = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": EAGER, "labels": EAGER_LABELS}}
+    policy = {**POLICY, "metadata": {"name": "llm", "namespace": EAGER}}
+    installed.apply(namespace, eager, account, POLICY, policy)
+    # No injector answers yet.
+    assert installed.create(pod_of(name="early")).returncode == 0
     stream, operator_health, listen, health = ports(4)
     operator = [
         "operator", "--kubernetes", f"--stream=127.0.0.1:{stream}", f"--health=127.0.0.1:{operator_health}",
@@ -121,7 +126,7 @@ def running(installed: ApiServer) -> Iterator[Running]:
             f"--certificates={mounted(installed)}", *arguments(installed, "injector")[3:],
         ]  # fmt: skip
         with installed.running(installed.account(SYSTEM, "forefill-injector"), *injector):
-            lead_webhook_to(installed, f"https://127.0.0.1:{listen}/inject")
+            lead_webhook_to(installed, f"https://127.0.0.1:{listen}")
             installed.until(lambda: answers(f"http://127.0.0.1:{health}/readyz"), "the injector is ready")
             installed.until(lambda: is_injected(installed), "the API server calls the webhook")
             yield Running(installed, operator_health, f"http://127.0.0.1:{health}")
@@ -136,10 +141,16 @@ def arguments(server: ApiServer, component: str) -> list[str]:
     return words
 
 
+PATHS = ("/inject", "/inject-by-default")
+
+
 def lead_webhook_to(server: ApiServer, url: str) -> None:
     path = ["mutatingwebhookconfiguration", CLUSTER_NAME]
     bundle = server.get(*path)["webhooks"][0]["clientConfig"]["caBundle"]
-    change = [{"op": "replace", "path": "/webhooks/0/clientConfig", "value": {"url": url, "caBundle": bundle}}]
+    change = [
+        {"op": "replace", "path": f"/webhooks/{index}/clientConfig", "value": {"url": url + end, "caBundle": bundle}}
+        for index, end in enumerate(PATHS)
+    ]
     server.kubectl("patch", *path, "--type=json", "-p", json.dumps(change))
 
 
@@ -192,8 +203,8 @@ def test_a_pod_that_can_not_be_injected_starts_and_the_user_is_warned(pod: Any, 
 
 def test_a_pod_is_created_though_no_injector_answers(running: Running) -> None:
     path = ["mutatingwebhookconfiguration", CLUSTER_NAME]
-    before = running.server.get(*path)["webhooks"][0]["clientConfig"]["url"]
-    lead_webhook_to(running.server, "https://127.0.0.1:1/inject")
+    before = running.server.get(*path)["webhooks"][0]["clientConfig"]["url"].removesuffix("/inject")
+    lead_webhook_to(running.server, "https://127.0.0.1:1")
     try:
         running.server.until(
             lambda: "forefill.io/injected" not in running.create("--dry-run=server").stdout, "the webhook leads nowhere"
@@ -227,7 +238,67 @@ def test_what_the_api_server_can_not_see_becomes_a_condition(running: Running) -
     ((status, generation, message),) = accepted(running, "blind")
     assert (status, generation) == ("False", 1)
     assert message.startswith("spec.upstream.caBundle: ")
+    (event,) = events(running, "InvalidSpec")
+    assert (event["type"], event["note"], event["regarding"]["name"]) == ("Warning", message, "blind")
     running.server.kubectl("delete", "tokenpolicy", "blind", "-n", SHOP)
+
+
+def events(running: Running, reason: str) -> Any:
+    found = running.server.get("events.events.k8s.io", "-n", SHOP)["items"]
+    return [event for event in found if event["reason"] == reason]
+
+
+def test_a_policy_that_changes_back_and_forth_has_one_event_that_counts(running: Running) -> None:
+    spec = POLICY["spec"]
+    for mode, condition in 2 * (("Enforce", "NoClients"), ("Observe", "Observing")):
+        body = {**POLICY, "metadata": {"name": "flips", "namespace": SHOP}, "spec": {**spec, "mode": mode}}
+        running.server.apply(body)
+        running.server.until(
+            lambda expected=condition: enforced(running, "flips") == expected, f"Enforced: {condition}"
+        )
+
+    def counts() -> list[int]:
+        found = [event for event in events(running, "Observing") if event["regarding"]["name"] == "flips"]
+        return [event.get("series", {}).get("count", 1) for event in found]
+
+    running.server.until(lambda: counts() == [2], "the one Event counts two")
+    running.server.kubectl("delete", "tokenpolicy", "flips", "-n", SHOP)
+
+
+def enforced(running: Running, name: str) -> str:
+    status = running.server.get("tokenpolicy", name, "-n", SHOP).get("status", {})
+    found = [one["reason"] for one in status.get("conditions", []) if one["type"] == "Enforced"]
+    return str(found[0]) if found else ""
+
+
+def test_a_pod_that_started_without_its_sidecar_is_named(running: Running) -> None:
+    running.server.until(lambda: bool(events(running, "NotInjected")), "the Event is written")
+    (event,) = [event for event in events(running, "NotInjected") if event["regarding"]["name"] == "early"]
+    assert event["type"] == "Warning"
+    assert "no injector answered when the pod was created" in event["note"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{running.operator_health}/metrics", timeout=5) as response:
+        page = response.read().decode()
+    assert re.findall(r"^forefill_operator_pods_without_sidecar (.*)$", page, re.MULTILINE) == ["1.0"]
+
+
+def test_a_namespace_may_want_sidecars_for_all_its_pods(running: Running) -> None:
+    for annotations, gets_one in (({}, True), ({"forefill.io/inject": "false"}, False)):
+        pod = pod_of(annotations=annotations)
+        pod["metadata"]["namespace"] = EAGER
+        spec = {"serviceAccountName": "default", "containers": [restricted()]}
+        created = running.server.create({**pod, "spec": spec}, "--dry-run=server")
+        assert created.returncode == 0, created.stderr
+        assert ("initContainers" in json.loads(created.stdout)["spec"]) is gets_one
+
+
+def test_a_dry_run_gets_the_same_pod_and_leaves_nothing(running: Running) -> None:
+    specs = []
+    for words in (["--dry-run=server"], []):
+        created = running.create(*words, name="twice")
+        assert created.returncode == 0, created.stderr
+        specs.append(json.loads(created.stdout)["spec"])
+    assert specs[0]["initContainers"] == specs[1]["initContainers"]
+    running.server.kubectl("delete", "pod", "twice", "-n", SHOP, "--force")
 
 
 @pytest.fixture
