@@ -77,6 +77,12 @@ def renewal(certificate: x509.Certificate) -> datetime.datetime:
     return start + (end - start) * 2 / 3
 
 
+def has_nearly_ended(certificate: x509.Certificate, now: datetime.datetime) -> bool:
+    """At most a twelfth of its life is left."""
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return now >= end - (end - start) / 12
+
+
 def read(pair: Pair) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     """Raises BadPair, also when the key is another certificate's."""
     try:

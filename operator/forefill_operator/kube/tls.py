@@ -26,9 +26,15 @@ def load_pair(context: ssl.SSLContext, certificate_pem: bytes, key_pem: bytes) -
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(certificate_pem + b"\n" + key_pem)
-        context.load_cert_chain(name)
+        _load(context, name, None)
     finally:
         os.unlink(name)
+
+
+def _load(context: ssl.SSLContext, certificate: Path | str, key: Path | None) -> None:
+    """A context that was given a certificate with another one's key is left with neither: try it elsewhere first."""
+    server_context().load_cert_chain(certificate, key)
+    context.load_cert_chain(certificate, key)
 
 
 class MountedPair:
@@ -46,6 +52,6 @@ class MountedPair:
         if contents == self._loaded:
             return False
         ca_bundle = contents[2].decode("ascii", errors="replace")
-        self.context.load_cert_chain(self._folder / "tls.crt", self._folder / "tls.key")
+        _load(self.context, self._folder / "tls.crt", self._folder / "tls.key")
         self.ca_bundle, self._loaded = ca_bundle, contents
         return True

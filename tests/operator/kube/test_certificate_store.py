@@ -6,6 +6,7 @@ import pytest
 
 from forefill_operator.kube import certificate_store, certificates
 from forefill_operator.kube.api import Api
+from forefill_operator.kube.authorities import OVERLAP
 from forefill_operator.kube.certificate_store import BrokenSecret, Names
 from forefill_operator.kube.certificates import Pair
 
@@ -51,14 +52,21 @@ def take(cluster: Cluster) -> Any:
     def patched(path: str, body: Any) -> None:
         found = cluster.objects[path]
         if "data" in body:
-            found["data"] = {**found.get("data", {}), **body["data"]}
-            found["metadata"]["resourceVersion"] = str(int(found["metadata"]["resourceVersion"]) + 1)
+            found["data"] = merged(found.get("data", {}), body["data"])
+            metadata = found["metadata"]
+            metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
+            metadata["annotations"] = merged(metadata.get("annotations", {}), body["metadata"].get("annotations", {}))
         for change in body.get("webhooks", []):
             for hook in found["webhooks"]:
                 if hook["name"] == change["name"]:
                     hook["clientConfig"] |= change["clientConfig"]
 
     return patched
+
+
+def merged(before: Any, change: Any) -> Any:
+    """RFC 7386: null takes a member out."""
+    return {name: value for name, value in {**before, **change}.items() if value is not None}
 
 
 def stored(cluster: Cluster, path: str) -> Pair:
@@ -87,7 +95,7 @@ async def test_empty_secrets_are_filled_and_the_webhook_trusts_them(
 async def test_what_is_in_order_is_not_written_again(api: Api, api_server: Any, cluster: Cluster) -> None:
     issued = await certificate_store.ensure(api, NAMES, None, NOW)
     api_server.requests.clear()
-    assert await certificate_store.ensure(api, NAMES, issued, NOW + DAY) is issued
+    assert await certificate_store.ensure(api, NAMES, issued, NOW + DAY) == issued
     assert patches(api_server) == []
 
 
@@ -127,6 +135,43 @@ async def test_a_broken_authority_is_not_replaced_unasked(api: Api, cluster: Clu
     cluster.objects[CA]["data"]["tls.key"] = base64.b64encode(b"nothing").decode()
     with pytest.raises(BrokenSecret, match="Secret ca holds no authority"):
         await certificate_store.ensure(api, NAMES, None, NOW)
+
+
+def trusted_by_webhook(cluster: Cluster) -> bytes:
+    return base64.b64decode(cluster.objects[HOOK]["webhooks"][0]["clientConfig"]["caBundle"])
+
+
+async def test_an_authority_follows_another_with_both_trusted_in_between(
+    api: Api, api_server: Any, cluster: Cluster
+) -> None:
+    first = await certificate_store.ensure(api, NAMES, None, NOW, 0)
+    cluster.objects[CA]["metadata"]["annotations"] = {"forefill.io/rotate-ca": "please"}
+    both = await certificate_store.ensure(api, NAMES, first, NOW + DAY, 0)
+    assert (both.serving, both.ca_bundle.count("BEGIN")) == (first.serving, 2)
+    assert trusted_by_webhook(cluster) == base64.b64decode(cluster.objects[TLS]["data"]["ca.crt"])
+    assert trusted_by_webhook(cluster).decode() == both.ca_bundle
+    waiting = await certificate_store.ensure(api, NAMES, both, NOW + DAY + OVERLAP, 1)
+    assert waiting == both
+    after = await certificate_store.ensure(api, NAMES, waiting, NOW + DAY + OVERLAP, 0)
+    assert after.ca_bundle == both.ca_bundle
+    operator = certificate_store.hosts("operator", "forefill")
+    assert certificates.serves(after.serving, stored(cluster, CA), operator, NOW)
+    assert after.serving != first.serving
+    assert cluster.objects[CA]["metadata"]["annotations"] == {}
+    last = await certificate_store.ensure(api, NAMES, after, NOW + 3 * DAY, 0)
+    assert (last.serving, last.ca_bundle) == (after.serving, stored(cluster, CA).certificate.decode())
+    assert sorted(cluster.objects[CA]["data"]) == ["tls.crt", "tls.key"]
+
+
+async def test_an_operator_that_starts_in_between_goes_on_from_there(api: Api, cluster: Cluster) -> None:
+    first = await certificate_store.ensure(api, NAMES, None, NOW, 0)
+    cluster.objects[CA]["metadata"]["annotations"] = {"forefill.io/rotate-ca": "force"}
+    both = await certificate_store.ensure(api, NAMES, first, NOW, 0)
+    restarted = await certificate_store.ensure(api, NAMES, None, NOW, None)
+    assert restarted.ca_bundle == both.ca_bundle
+    assert certificates.serves(
+        restarted.serving, stored(cluster, CA), certificate_store.hosts("operator", "forefill"), NOW
+    )
 
 
 @pytest.mark.parametrize("path", [CA, TLS])
