@@ -121,8 +121,8 @@ async def until(figures: Figures, name: str, value: float) -> Mapping[str, float
     return found
 
 
-KNOWN, UNKNOWN, HELD = (
-    f'forefill_policy_load_state{{policy="default/llm",state="{state}"}}' for state in ("Known", "Unknown", "Held")
+KNOWN, UNKNOWN = (
+    f'forefill_policy_load_state{{policy="default/llm",state="{state}"}}' for state in ("Known", "Unknown")
 )
 
 
@@ -137,9 +137,8 @@ async def test_an_operator_follows_a_real_prometheus(real_prometheus: str, start
 async def test_an_operator_goes_on_without_its_source_and_ends_in_time(start: Any) -> None:
     sources = {"prod": {"url": "http://127.0.0.1:1", "namespaces": ["*"], "timeoutSeconds": 1}}
     figures = await start(sources, {"source": "prod", "cpu": "up"})
-    fault = 'forefill_policy_load_faults_total{kind="Unreachable",policy="default/llm"}'
-    found = await until(figures, fault, 1.0)
-    assert found[UNKNOWN] == 1.0
+    found = await until(figures, UNKNOWN, 1.0)
+    assert found['forefill_policy_load_faults_total{kind="Unreachable",policy="default/llm"}'] >= 1.0
 
 
 async def test_an_operator_without_a_cluster_measures_its_machine(start: Any) -> None:
