@@ -41,12 +41,13 @@ class Tally:
 class Peer:
     """One simulated sidecar: reports, and acknowledges every grant."""
 
-    __slots__ = ("due", "generation", "grant", "number", "policy", "sequence", "tally", "wire")
+    __slots__ = ("counts", "due", "generation", "grant", "number", "policy", "sequence", "tally", "wire")
 
     def __init__(self, number: int, policies: int, tally: Tally) -> None:
         self.number = number
         self.policy = POLICY.format(number % policies)
         self.grant, self.generation, self.sequence, self.due = 0, 0, 0, 0.0
+        self.counts = False
         self.tally = tally
         self.wire: Wire
 
@@ -60,7 +61,7 @@ class Peer:
             self.tally.refusals += isinstance(message, messages.Refused)
             return
         if message.answers == self.sequence and self.due:
-            if self.tally.measuring:
+            if self.counts:
                 self.tally.latencies.append(time.monotonic() - self.due)
             self.due = 0.0
         elif self.tally.measuring:
@@ -72,7 +73,7 @@ class Peer:
     def report(self, population: Population, seconds: float, due: float) -> None:
         self.sequence += 1
         entry = population.report(self.number, self.sequence, self.policy, seconds, self.grant, self.generation)
-        self.due = due
+        self.due, self.counts = due, self.tally.measuring
         self.wire.send(codec.encode(messages.Report(self.sequence, [entry])))
 
 
