@@ -8,7 +8,8 @@ Times count from when a part was last measured, in units of the policy's staleAf
     after that  Unknown   as if there were no load
 
 A part without influence takes the others' mean, so that a policy that measures only some parts has their mean, and one
-whose exporter was renamed goes over to the others without a jump. The load as a whole fades with its freshest part.
+whose exporter was renamed goes over to the others without a jump. The load as a whole fades with its freshest part, and
+to `neutral`, where it neither lowers the fill rate nor lets anything be lent: to 0, ignorance would pass for idleness.
 """
 
 from collections import deque
@@ -57,8 +58,8 @@ class Signal:
 class Tracker:
     """`faults` of the newest measurement, by what they are about."""
 
-    def __init__(self, stale_after: float) -> None:
-        self.stale_after = stale_after
+    def __init__(self, stale_after: float, neutral: float) -> None:
+        self.stale_after, self.neutral = stale_after, neutral
         self.faults: dict[str, Fault] = {}
         self._signals: dict[Part, Signal] = {}
 
@@ -85,9 +86,8 @@ class Tracker:
             return Load(0.0, 0.0, 0.0, "Unknown", 0.0)
         freshest = max(counting.values())
         mean = sum(each * self._signals[part].value for part, each in counting.items()) / sum(counting.values())
-        cpu, memory, network = (
-            freshest * self._mixed(part, counting.get(part, 0.0) / freshest, mean) for part in PARTS
-        )
+        mixed = (self._mixed(part, counting.get(part, 0.0) / freshest, mean) for part in PARTS)
+        cpu, memory, network = (self.neutral + freshest * (value - self.neutral) for value in mixed)
         age = max(now - self._signals[part].measured_at for part in counting)
         return Load(cpu, memory, network, self._state(now), age)
 

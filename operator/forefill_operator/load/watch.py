@@ -106,10 +106,11 @@ class Watch:
         if watched is None:
             # Many policies that come at once are spread over their interval.
             due_at = now + self._chance() * min(self._interval(policy), len(self.watched) * TICK_SECONDS / 10)
-            watched = self.watched[policy.key] = Watched(spec, Tracker(spec.stale_after_seconds), due_at)
+            watched = self.watched[policy.key] = Watched(spec, Tracker(spec.stale_after_seconds, 0.0), due_at)
         elif watched.spec != spec:
             watched.spec, watched.due_at = spec, now
-            watched.tracker.stale_after = spec.stale_after_seconds
+        watched.tracker.stale_after = spec.stale_after_seconds
+        watched.tracker.neutral = policy.spec.thresholds.load.low
         return watched
 
     def _drop(self, key: str) -> None:

@@ -17,7 +17,7 @@ def all_three(cpu: float, memory: float, network: float) -> Mapping[Part, Readin
 
 
 def test_before_any_measurement_the_load_is_unknown() -> None:
-    tracker = Tracker(30.0)
+    tracker = Tracker(30.0, 0.5)
     assert tracker.load(0.0) == Load(0.0, 0.0, 0.0, "Unknown", 0.0)
     tracker.observe({"cpu": GONE}, 0.0)
     assert tracker.load(0.0) == Load(0.0, 0.0, 0.0, "Unknown", 0.0)
@@ -31,20 +31,20 @@ def test_before_any_measurement_the_load_is_unknown() -> None:
         (30.0, Load(0.5, 0.75, 0.25, "Known", 30.0)),
         (30.5, Load(0.5, 0.75, 0.25, "Held", 30.5)),
         (60.0, Load(0.5, 0.75, 0.25, "Held", 60.0)),
-        (75.0, Load(0.375, 0.5625, 0.1875, "Decaying", 75.0)),
-        (90.0, Load(0.25, 0.375, 0.125, "Decaying", 90.0)),
+        (75.0, Load(0.5, 0.6875, 0.3125, "Decaying", 75.0)),
+        (90.0, Load(0.5, 0.625, 0.375, "Decaying", 90.0)),
         (120.0, Load(0.0, 0.0, 0.0, "Unknown", 0.0)),
         (1e9, Load(0.0, 0.0, 0.0, "Unknown", 0.0)),
     ],
 )
 def test_what_is_no_longer_measured_is_held_then_fades_then_is_unknown(after: float, load: Load) -> None:
-    tracker = Tracker(30.0)
+    tracker = Tracker(30.0, 0.5)
     tracker.observe(all_three(0.5, 0.75, 0.25), 1000.0)
     assert tracker.load(1000.0 + after) == load
 
 
 def test_faults_do_not_refresh_a_value() -> None:
-    tracker = Tracker(30.0)
+    tracker = Tracker(30.0, 0.5)
     tracker.observe(all_three(0.5, 0.75, 0.25), 0.0)
     for second in range(10, 50, 10):
         tracker.observe(dict.fromkeys(PARTS, GONE), float(second))
@@ -64,7 +64,7 @@ def test_faults_do_not_refresh_a_value() -> None:
 def test_a_spike_is_left_out_and_a_step_is_followed_one_measurement_later(
     values: list[float], filtered: list[float]
 ) -> None:
-    tracker = Tracker(30.0)
+    tracker = Tracker(30.0, 0.5)
     seen = []
     for second, value in enumerate(values):
         tracker.observe({"cpu": Reading(value)}, 10.0 * second)
@@ -73,7 +73,7 @@ def test_a_spike_is_left_out_and_a_step_is_followed_one_measurement_later(
 
 
 def test_after_a_gap_old_values_no_longer_filter_new_ones() -> None:
-    tracker = Tracker(30.0)
+    tracker = Tracker(30.0, 0.5)
     for second in (0.0, 10.0, 20.0):
         tracker.observe({"cpu": Reading(0.2)}, second)
     tracker.observe({"cpu": Reading(0.9)}, 100.0)
@@ -81,13 +81,13 @@ def test_after_a_gap_old_values_no_longer_filter_new_ones() -> None:
 
 
 def test_a_policy_that_measures_some_parts_has_their_mean() -> None:
-    tracker = Tracker(30.0)
+    tracker = Tracker(30.0, 0.5)
     tracker.observe({"cpu": Reading(0.75), "memory": Reading(0.25)}, 0.0)
     assert tracker.load(0.0) == Load(0.75, 0.25, 0.5, "Known", 0.0)
 
 
 def test_a_part_that_goes_missing_gives_way_to_the_others_and_the_load_is_not_known() -> None:
-    tracker = Tracker(30.0)
+    tracker = Tracker(30.0, 0.5)
     tracker.observe(all_three(0.25, 0.25, 1.0), 0.0)
     for second in range(10, 310, 10):
         tracker.observe({"cpu": Reading(0.25), "memory": Reading(0.25), "network": GONE}, float(second))
@@ -102,14 +102,14 @@ def test_a_part_that_goes_missing_gives_way_to_the_others_and_the_load_is_not_kn
 
 
 def test_a_part_that_the_policy_no_longer_asks_for_is_forgotten() -> None:
-    tracker = Tracker(30.0)
+    tracker = Tracker(30.0, 0.5)
     tracker.observe(all_three(0.25, 0.25, 1.0), 0.0)
     tracker.observe({"cpu": Reading(0.25)}, 10.0)
     assert tracker.load(10.0) == Load(0.25, 0.25, 0.25, "Known", 0.0)
 
 
 def test_a_bounded_value_counts_and_its_fault_is_kept() -> None:
-    tracker = Tracker(30.0)
+    tracker = Tracker(30.0, 0.5)
     fault = Fault("AboveOne", "is 57 and counts as 1")
     tracker.observe({"cpu": Reading(1.0, fault)}, 0.0)
     assert tracker.load(0.0) == Load(1.0, 1.0, 1.0, "Known", 0.0)
@@ -120,11 +120,11 @@ readings = st.floats(0.0, 1.0).map(Reading) | st.just(GONE)
 steps = st.lists(st.tuples(st.floats(0.0, 200.0), st.dictionaries(st.sampled_from(PARTS), readings)), max_size=12)
 
 
-@given(steps, st.floats(1.0, 100.0))
+@given(steps, st.floats(1.0, 100.0), st.floats(0.0, 1.0))
 def test_whatever_comes_the_load_is_from_0_to_1_and_its_state_is_known_only_while_all_of_it_is(
-    steps: list[tuple[float, dict[Part, Reading]]], stale_after: float
+    steps: list[tuple[float, dict[Part, Reading]]], stale_after: float, neutral: float
 ) -> None:
-    tracker, now = Tracker(stale_after), 0.0
+    tracker, now = Tracker(stale_after, neutral), 0.0
     for pause, batch in steps:
         now += pause
         tracker.observe(batch, now)
@@ -134,11 +134,11 @@ def test_whatever_comes_the_load_is_from_0_to_1_and_its_state_is_known_only_whil
             assert load.age_seconds <= stale_after
 
 
-@given(steps, st.floats(1.0, 100.0))
+@given(steps, st.floats(1.0, 100.0), st.floats(0.0, 1.0))
 def test_without_new_values_the_load_only_fades_and_never_comes_back(
-    steps: list[tuple[float, dict[Part, Reading]]], stale_after: float
+    steps: list[tuple[float, dict[Part, Reading]]], stale_after: float, neutral: float
 ) -> None:
-    tracker, now = Tracker(stale_after), 0.0
+    tracker, now = Tracker(stale_after, neutral), 0.0
     for pause, batch in steps:
         now += pause
         tracker.observe(batch, now)
