@@ -191,8 +191,13 @@ def kube_apiserver(folder: Path, client: int, port: int) -> list[str]:
 
 @pytest.fixture(scope="session")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    found = programs()
-    folder = tmp_path_factory.mktemp("apiserver")
+    with serving(programs(), tmp_path_factory.mktemp("apiserver")) as server:
+        yield server
+
+
+@contextmanager
+def serving(found: binaries.Binaries, folder: Path) -> Iterator[ApiServer]:
+    """An API server with all that it keeps in `folder`, until the block ends."""
     write_certificates(folder)
     client, peer, port = free_ports(3)
     url = f"https://127.0.0.1:{port}"
@@ -217,6 +222,10 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 @pytest.fixture(scope="session")
 def installed(api_server: ApiServer) -> ApiServer:
+    return install(api_server)
+
+
+def install(api_server: ApiServer) -> ApiServer:
     """The chart is installed; nothing of it runs, for there is no node."""
     api_server.helm("upgrade", "--install", RELEASE, str(CHART), "-n", SYSTEM, "--create-namespace")
     api_server.kubectl("wait", "--for=condition=Established", "crd/tokenpolicies.forefill.io")

@@ -6,6 +6,7 @@ import json
 import re
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,13 @@ def ports(count: int) -> list[int]:
 
 @pytest.fixture(scope="module")
 def running(installed: ApiServer) -> Iterator[Running]:
+    with beside(installed) as both:
+        yield both
+
+
+@contextmanager
+def beside(installed: ApiServer) -> Iterator[Running]:
+    """Operator and injector run until the block ends."""
     namespace = {
         "apiVersion": "v1",
         "kind": "Namespace",
