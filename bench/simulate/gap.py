@@ -45,7 +45,7 @@ def measure(
 
 
 def table(results: Results) -> Iterator[str]:
-    yield "| controller | late | mean wait | dropped | gap closed: late | gap closed: wait | capacity used | worst client on time |"
+    yield "| controller | late | mean wait | dropped | gap closed: late | wait | capacity used | worst client on time |"
     yield "|---|---|---|---|---|---|---|---|"
     for name, totals in results.items():
         late = [each.late_share for each in totals]
@@ -54,7 +54,8 @@ def table(results: Results) -> Iterator[str]:
         used = pairs.mean([each.capacity_used for each in totals])
         worst = pairs.mean([each.worst_on_time_share for each in totals])
         yield (
-            f"| {name} | {pairs.mean(late):.3%} ± {pairs.half_width(late):.3%} | {pairs.mean(wait):.4f} s | {dropped:.4%} "
+            f"| {name} | {pairs.mean(late):.3%} ± {pairs.half_width(late):.3%} | {pairs.mean(wait):.4f} s "
+            f"| {dropped:.4%} "
             f"| {_closed(results, name, 'late_share')} | {_closed(results, name, 'mean_wait_seconds')} "
             f"| {used:.1%} | {worst:.1%} |"
         )

@@ -11,7 +11,6 @@ from typing import NoReturn
 import msgspec
 
 from forefill_lab.simulator import demand, lies
-from forefill_lab.simulator.controllers.base import Network
 from forefill_lab.simulator.demand import Demand, Unusable
 from forefill_lab.simulator.simulate import CONTROLLERS, Simulation
 from forefill_operator import manifests
@@ -54,7 +53,7 @@ def _simulate(options: argparse.Namespace) -> int:
     policy, wanted = _policy(options.policy), _demand(options.demand)
     told = lies.parse(options.lie, wanted.clients)
     with options.out.open("w", newline="") if options.out else nullcontext() as file:
-        simulation = Simulation(policy, wanted, options.controller, Network(), told, options.seed, ticks=file)
+        simulation = Simulation(policy, wanted, options.controller, lies=told, seed=options.seed, ticks=file)
         for _ in simulation.run():
             pass
     totals = simulation.recorder.totals(options.controller)

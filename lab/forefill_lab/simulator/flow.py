@@ -36,7 +36,7 @@ class Flow:
     """
 
     __slots__ = (
-        "bucket", "denies_all", "drift", "dropped", "late", "looked_at", "max_wait_seconds", "max_waiting",
+        "bucket", "denies_all", "drift", "dropped", "has_passed_all", "late", "looked_at", "max_wait_seconds", "max_waiting",
         "meter", "offered", "offset", "on_time", "passes_all", "queue", "timeline", "unit", "waited",
         "waiting", "waits",
     )  # fmt: skip
@@ -50,7 +50,7 @@ class Flow:
         self.meter = Meter(started_at=now)
         self.max_wait_seconds = inf
         self.max_waiting = inf
-        self.passes_all = self.denies_all = False
+        self.passes_all = self.denies_all = self.has_passed_all = False
         self.queue: deque[Batch] = deque()
         self.waiting = self.waited = 0.0
         self.looked_at = now

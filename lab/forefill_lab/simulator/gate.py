@@ -27,6 +27,7 @@ class FlowGate(Gate):
 
     def __init__(self, flow: Flow, settings: PolicySettings, mode: Mode) -> None:
         self.flow = flow
+        self._earned, self._earned_until = 0.0, flow.clock()
         super().__init__(flow.bucket, settings, mode, flow.meter, flow.clock, _no_timer)
         self._switched()
 
@@ -39,10 +40,18 @@ class FlowGate(Gate):
         self.flow.max_wait_seconds = settings.queue.max_wait_seconds
         self.flow.max_waiting = settings.queue.max_requests * self.flow.unit
 
+    def earned(self, now: float) -> float:
+        """Tokens that all rates until now came to, whatever ran over, and lumps."""
+        self._earned += self.bucket.fill_rate * max(0.0, now - self._earned_until)
+        self._earned_until = max(now, self._earned_until)
+        return self._earned
+
     def retune(self, now: float, fill_rate: float, burst: float) -> None:
+        self.earned(now)
         self.flow.retune(now, fill_rate, burst)
 
     def add(self, now: float, tokens: float) -> None:
+        self._earned += tokens
         self.flow.serve(now)
         self.bucket.add(now, tokens)
         self.flow.serve(now)
@@ -51,6 +60,7 @@ class FlowGate(Gate):
         passes_all, denies_all = self.mode == "Observe" or self._is_open, self._is_denying
         if (passes_all, denies_all) != (self.flow.passes_all, self.flow.denies_all):
             self.flow.passes_all, self.flow.denies_all = passes_all, denies_all
+            self.flow.has_passed_all = self.flow.has_passed_all or passes_all
             self.flow.serve(self.flow.clock())
 
 

@@ -1,16 +1,23 @@
 """From a policy, a demand and a controller's name to a run's totals."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
 from forefill_lab.simulator.capacity import Capacity
-from forefill_lab.simulator.controllers.base import Controller, Network, Scene
+from forefill_lab.simulator.conditions import Conditions
+from forefill_lab.simulator.controllers.adaptive import Aimd, Gradient2
+from forefill_lab.simulator.controllers.base import Controller, Scene
 from forefill_lab.simulator.controllers.central import Central
+from forefill_lab.simulator.controllers.doorman import Doorman
 from forefill_lab.simulator.controllers.fleet import Fleet
+from forefill_lab.simulator.controllers.oracle import Oracle
 from forefill_lab.simulator.controllers.reactive import Ewma, MaxMin
-from forefill_lab.simulator.controllers.static import Static
+from forefill_lab.simulator.controllers.static import Static, Weighted
 from forefill_lab.simulator.demand import Demand
+from forefill_lab.simulator.expect import Declaration
+from forefill_lab.simulator.invariants import Invariants
+from forefill_lab.simulator.lies import Lie
 from forefill_lab.simulator.run import Watch, run
 from forefill_lab.simulator.ticks import Ticks
 from forefill_lab.simulator.timeline import Timeline
@@ -22,7 +29,12 @@ CONTROLLERS: Mapping[str, Callable[[Scene], Controller]] = {
     "static": Static,
     "max-min": MaxMin,
     "ewma": Ewma,
+    "doorman": Doorman,
     "central": Central,
+    "oracle": Oracle,
+    "static-weighted": Weighted,
+    "aimd": Aimd,
+    "gradient2": Gradient2,
 }
 
 
@@ -33,8 +45,9 @@ class Simulation:
     policy: TokenPolicy
     demand: Demand
     controller: str = "forefill"
-    network: Network = field(default_factory=Network)
-    lies: dict[int, float] = field(default_factory=dict)
+    conditions: Conditions = field(default_factory=Conditions)
+    lies: Mapping[int, Lie] = field(default_factory=dict)
+    declarations: Sequence[Declaration] = ()
     seed: int = 0
     warm_up: int = 0
     ticks: TextIO | None = None
@@ -45,13 +58,24 @@ class Simulation:
     def __post_init__(self) -> None:
         capacity = self.capacity or Capacity([self.policy.spec.fill_rate.max])
         self.timeline = Timeline(self.demand.step)
-        self.scene = Scene(self.policy, self.demand, self.timeline, self.network, capacity, self.lies, self.seed)
+        self.scene = Scene(
+            self.policy,
+            self.demand,
+            self.timeline,
+            self.conditions,
+            capacity,
+            self.lies,
+            self.declarations,
+            self.seed,
+        )
         self.running = (self.make or CONTROLLERS[self.controller])(self.scene)
         self.recorder = Recorder(self.scene, self.running, self.warm_up)
 
     def run(self) -> Iterator[int]:
         """Advance; yields the number of each tick that is over."""
         watches: list[Watch] = [self.recorder]
+        if isinstance(self.running, Fleet):
+            watches.append(Invariants(self.scene, self.running))
         if self.ticks is not None:
             watches.append(Ticks(self.ticks, self.demand, self.running))
         yield from run(self.demand, self.timeline, self.running, watches)

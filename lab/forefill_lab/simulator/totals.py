@@ -1,11 +1,13 @@
 """What a run came to: one set of figures a controller. Pure."""
 
 from collections.abc import Sequence
+from math import fsum
 
 from msgspec import Struct
 
 from forefill_lab.simulator.controllers.base import Controller, Scene
 from forefill_lab.simulator.flow import Flow
+from forefill_operator.ledger import CLOCK_MARGIN
 
 CRUMB = 1e-9
 
@@ -60,12 +62,16 @@ class Recorder:
             self.dropped[client] += flow.dropped
             served += flow.on_time + flow.late
             short += max(0.0, flow.offered - flow.on_time)
-        capacity = step * self._scene.capacity(self._scene.timeline.now - step)
+        begun = self._scene.timeline.now - step
+        capacity = step * self._scene.capacity(begun)
         self.capacity += capacity
         self.false_throttle += min(short, max(0.0, capacity - served))
-
-    def granted(self, total: float, capacity: float) -> None:
-        self.over_grant = max(self.over_grant, total - capacity)
+        joins = self._scene.demand.joins
+        granted = fsum(controller.granted(client) for client in range(len(joins)) if joins[client] <= tick)
+        lease = self._scene.policy.spec.report.lease_seconds
+        most = self._scene.capacity.largest_within(begun - CLOCK_MARGIN * lease, begun + step)
+        if granted > most * (1 + CRUMB):
+            self.over_grant = max(self.over_grant, granted - most)
 
     def _remember(self) -> None:
         """What waited before the first tick that counts is left out."""

@@ -1,37 +1,33 @@
 """What every controller is to the run, and what those that retune flows once an interval share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from forefill_lab.simulator.capacity import Capacity
+from forefill_lab.simulator.conditions import Conditions
 from forefill_lab.simulator.demand import Demand
+from forefill_lab.simulator.expect import Declaration
 from forefill_lab.simulator.flow import Flow
+from forefill_lab.simulator.lies import Lie
 from forefill_lab.simulator.timeline import Timeline
 from forefill_operator.policy import TokenPolicy
-
-
-@dataclass(frozen=True)
-class Network:
-    """`delay_seconds` one way; `loss` is the chance that a message breaks its stream."""
-
-    delay_seconds: float = 0.05
-    loss: float = 0.0
 
 
 @dataclass(frozen=True)
 class Scene:
     """What a controller is given. `capacity(time)` is the most that may be handed out, tokens/s: the policy's max.
 
-    `lie[client]` says what a client's reports are multiplied by.
+    `lies` and `declarations` are those of clients, by index.
     """
 
     policy: TokenPolicy
     demand: Demand
     timeline: Timeline
-    network: Network
+    conditions: Conditions
     capacity: Capacity
-    lies: dict[int, float]
+    lies: Mapping[int, Lie]
+    declarations: Sequence[Declaration]
     seed: int
 
     @property
@@ -41,6 +37,11 @@ class Scene:
     @property
     def interval(self) -> float:
         return self.policy.spec.report.interval_seconds
+
+    def bent_by(self, client: int, window: int) -> float:
+        """What the client multiplies its word by in this report."""
+        lie = self.lies.get(client)
+        return lie.factor_in(window) if lie else 1.0
 
     def flow(self, offset: float = 0.0, drift: float = 1.0) -> Flow:
         """An empty line in front of an empty bucket without rate, on a clock of its own."""
@@ -82,6 +83,7 @@ class Split:
         self._flows: dict[int, Flow] = {}
         self._all: dict[int, Flow] = {}
         self._changed = False
+        self._windows = 0
         self.timeline.at(0.0, self._first)
         for time in scene.capacity.times[1:]:
             self.timeline.at(time, self._apply)
@@ -125,13 +127,14 @@ class Split:
     def _report(self) -> None:
         """Close everyone's window; the answers are there two delays later."""
         now = self.timeline.now
+        self._windows += 1
         for client, flow in self._flows.items():
             flow.serve(now)
             window = flow.meter.close(now)
-            factor = self.scene.lies.get(client, 1.0)
+            factor = self.scene.bent_by(client, self._windows)
             seconds = window.window_seconds or self.scene.interval
             self.learn(client, factor * window.offered / seconds, window.backlog)
-        self.timeline.later(2 * self.scene.network.delay_seconds, self._apply)
+        self.timeline.later(2 * self.scene.conditions.delay_seconds, self._apply)
         self.timeline.later(self.scene.interval, self._report)
 
     def learn(self, client: int, offered: float, backlog: float) -> None:

@@ -1,67 +1,74 @@
-"""Forefill itself on a virtual clock: the operator's Controller, and an Agent with all its parts for every client."""
+"""Forefill itself on a virtual clock: the operator's Controller, and a sidecar's agent for every client."""
 
 import random
 from collections.abc import Callable
 
 import msgspec
 
+from forefill_lab.simulator.conditions import Restart
+from forefill_lab.simulator.controllers import pod as pods
 from forefill_lab.simulator.controllers.base import Scene
+from forefill_lab.simulator.controllers.pod import Pod
+from forefill_lab.simulator.controllers.streams import Stream, Streams
+from forefill_lab.simulator.expect import Declaration
 from forefill_lab.simulator.flow import Flow
-from forefill_lab.simulator.gate import FlowGate, FlowPort
-from forefill_lab.simulator.lies import tell
-from forefill_operator.client import Client
+from forefill_lab.simulator.gate import FlowGate
 from forefill_operator.controller import TICK_SECONDS, Controller, Deliveries
-from forefill_operator.grants import settings as policy_settings
-from forefill_operator.policy import SAFE_SHARE, TokenPolicy
+from forefill_operator.policy import TokenPolicy
 from forefill_protocol import codec, messages
-from forefill_protocol.podsettings import PolicyListener
-from forefill_sidecar.agent import Agent, Member
-from forefill_sidecar.expectations import Expectations
-from forefill_sidecar.forecast.predictor import Predictor
-from forefill_sidecar.tenure import Tenure
+from forefill_sidecar.agent import Agent
 
 # One message in so many travels as the bytes it would be on the wire.
 ENCODED_MESSAGES = 101
-LONGEST_RECONNECT_SECONDS = 5.0
+# Agents of clients that ask for nothing look at their window in every so many ticks.
+IDLE_LOOK_TICKS = 4
+
+MakeOperator = Callable[[bool], Controller]
 
 
-class Pod:
-    """One client: its agent, its line, and its stream. `stream` rises with each connection."""
-
-    def __init__(self, client: Client, flow: Flow, agent: Agent) -> None:
-        self.client = client
-        self.flow = flow
-        self.agent = agent
-        self.member = agent.members[0]
-        self.stream = 0
-        self.is_open = False
-        self.has_greeted = False
-        self.wakes_at = float("inf")
+def new_operator(first_start: bool) -> Controller:
+    return Controller(first_start=first_start)
 
 
 class Fleet:
-    """A message takes the network's delay; a lost one breaks its stream, which is opened again a little later."""
+    """`make_operator(first_start)` builds an operator, at the beginning and after each restart."""
 
-    def __init__(self, scene: Scene, operator: Controller | None = None, skew: float = 0.0) -> None:
+    def __init__(self, scene: Scene, make_operator: MakeOperator = new_operator) -> None:
         self.scene = scene
         self.timeline = scene.timeline
         self.policy = _with_capacity(scene.policy, scene.capacity(0.0), 0)
-        self.operator = operator or Controller(first_start=True)
+        self.operator: Controller | None = make_operator(True)
         self.pods: dict[str, Pod] = {}
+        self._make_operator = make_operator
         self._by_index: dict[int, Pod] = {}
-        self._random = random.Random(scene.seed)
-        self._skew = skew
+        self._busy: set[str] = set()
+        self._chance = random.Random(scene.seed)
+        self._streams = Streams(scene.timeline, scene.conditions, self._chance)
         self._messages = 0
         for time in scene.capacity.times:
             self.timeline.at(time, self._put_policy)
+        for restart in scene.conditions.restarts:
+            self.timeline.at(restart.at, lambda restart=restart: self._restart(restart))  # type: ignore[misc]
+        for declaration in scene.declarations:
+            self.timeline.at(declaration.known_at, lambda each=declaration: self._declare(each))  # type: ignore[misc]
         self.timeline.at(0.0, self._tick)
 
-    # The run's side
+    # What the run calls
 
     def join(self, client: int) -> None:
-        pod = self._pod(client, self.scene.demand.clients[client])
+        pod = pods.build(client, self.scene, self.policy, self._chance)
+        lie = self.scene.lies.get(client)
+        pod.agent = Agent(
+            boot_id=f"boot-{client}",
+            software="simulator",
+            members=[pod.member],
+            send=lambda message: self._up(pod, lie.tell(message) if lie else message),
+            clock=pod.flow.clock,
+        )
+        pod.stream = Stream(self.scene.conditions.delay(client), lambda: self._connect(pod))
         self.pods[pod.client.pod_uid] = self._by_index[client] = pod
-        self._connect(pod)
+        if self.operator is not None:
+            self._connect(pod)
         self._wake(pod)
 
     def leave(self, client: int) -> None:
@@ -70,16 +77,20 @@ class Fleet:
         pod.agent.report_now()
         self._up(pod, messages.Goodbye(reason="the pod ends"))
         del self.pods[pod.client.pod_uid]
-        pod.flow.retune(pod.flow.clock(), 0.0, 0.0)
+        pod.gate.retune(pod.flow.clock(), 0.0, 0.0)
 
     def arrive(self, client: int, tokens: float) -> None:
-        flow = self._by_index[client].flow
-        flow.arrive(flow.clock(), tokens)
+        pod = self._by_index[client]
+        pod.flow.arrive(pod.flow.clock(), tokens)
+        self._busy.add(pod.client.pod_uid)
 
     def open(self) -> None:
         """Agents look whether reality has left their forecast, as they do once a second and when requests wait."""
-        for pod in self.pods.values():
-            pod.agent.look(pod.flow.clock())
+        tick = self.timeline.tick
+        for uid, pod in self.pods.items():
+            if uid in self._busy or pod.index % IDLE_LOOK_TICKS == tick % IDLE_LOOK_TICKS:
+                pod.agent.look(pod.flow.clock())
+        self._busy = {uid for uid in self._busy if uid in self.pods and self.pods[uid].flow.queue}
 
     def settle(self) -> None:
         return
@@ -87,57 +98,26 @@ class Fleet:
     def flow(self, client: int) -> Flow:
         return self._by_index[client].flow
 
+    def gate(self, client: int) -> FlowGate:
+        return self._by_index[client].gate
+
     def granted(self, client: int) -> float:
         return self._by_index[client].flow.bucket.fill_rate
 
     def outlook(self, client: int) -> tuple[float, float, float]:
         pod = self._by_index[client]
-        held = pod.member.tenure.assignment
-        book = self.operator.books.get(self.policy.key)
+        held = pod.held
+        return pod.expected(), self._trust(pod), held.priority if held else 1.0
+
+    def _trust(self, pod: Pod) -> float:
+        book = self.operator.books.get(self.policy.key) if self.operator else None
         member = book.members.get(pod.client.pod_uid) if book else None
-        return (
-            pod.member.predictor.forecasts()[0].mean,
-            float(getattr(member, "trust", 1.0)),
-            held.priority if held else 1.0,
-        )
+        return float(getattr(member, "trust", 1.0))
 
     # Pods
 
-    def _pod(self, index: int, name: str) -> Pod:
-        drift, offset = 1.0, 0.0
-        if self._skew:
-            drift, offset = 1 + self._random.uniform(-self._skew, self._skew), self._random.uniform(0.0, 1e6)
-
-        flow = self.scene.flow(offset, drift)
-        now = flow.clock()
-        settings = policy_settings(self.policy.spec)
-        safe_rate = SAFE_SHARE * self.policy.spec.fill_rate.max / len(self.scene.demand.clients)
-        listener = PolicyListener(
-            self.policy.key, self.policy.uid, self.policy.generation, 17001, "http://upstream:80",
-            self.policy.spec.mode, safe_rate, safe_rate * self.scene.depth_seconds, settings,
-        )  # fmt: skip
-        gate = FlowGate(flow, settings, self.policy.spec.mode)
-        member = Member(
-            listener=FlowPort(gate, flow.meter, Expectations()),
-            tenure=Tenure(listener, now),
-            predictor=Predictor(settings.forecast.model, settings.forecast.horizon_windows),
-            settings=settings,
-            report_due=now + self._random.uniform(0.5, 1.0) * settings.report_interval_seconds,
-        )
-        lie = self.scene.lies.get(index, 1.0)
-        agent = Agent(
-            boot_id=f"boot-{index}",
-            software="simulator",
-            members=[member],
-            send=lambda message: self._up(self._by_index[index], tell(message, lie)),
-            clock=flow.clock,
-        )
-        labels = dict(self.policy.spec.clients.pod_selector.match_labels)
-        namespaces = self.policy.spec.clients.namespaces or [self.policy.namespace]
-        return Pod(Client(namespaces[0], "default", name, name, labels), flow, agent)
-
     def _wake(self, pod: Pod) -> None:
-        """What `Agent.run` does when its time has come, and when to do it again."""
+        """What `Agent.run` does when its time has come."""
         now = pod.flow.clock()
         pod.flow.serve(now)
         pod.agent.step(now)
@@ -145,9 +125,10 @@ class Fleet:
 
     def _set_alarm(self, pod: Pod) -> None:
         now = self.timeline.now
-        at = max(now, now + (pod.agent.next_moment() - pod.flow.clock()))
-        if at < pod.wakes_at or pod.wakes_at <= now:
+        at = max(now, now + (pod.agent.next_moment() - pod.flow.clock()) / pod.flow.drift)
+        if at != pod.wakes_at:
             pod.wakes_at = at
+            # A little later than the moment: clocks are compared in floating point.
             self.timeline.at(at + 1e-6, lambda: self._alarm(pod, at))
 
     def _alarm(self, pod: Pod, at: float) -> None:
@@ -155,61 +136,62 @@ class Fleet:
             pod.wakes_at = float("inf")
             self._wake(pod)
 
-    # Streams
+    def _declare(self, declaration: Declaration) -> None:
+        """What `POST /v1/expect` does."""
+        pod = self._by_index.get(declaration.client)
+        if pod is not None and pod.client.pod_uid in self.pods:
+            after = declaration.starts_at - self.timeline.now
+            pod.expectations.declare(pod.flow.clock(), after, declaration.seconds, declaration.tokens)
+            pod.agent.look(pod.flow.clock())
+
+    # Messages
 
     def _connect(self, pod: Pod) -> None:
-        pod.stream, pod.is_open, pod.has_greeted = pod.stream + 1, True, False
-        self._up(pod, pod.agent.hello())
-
-    def _break(self, pod: Pod) -> None:
-        pod.stream, pod.is_open = pod.stream + 1, False
-        stream, uid = pod.stream, pod.client.pod_uid
-        self.timeline.later(self._random.uniform(0.0, 1.0), lambda: self.operator.disconnected(uid, self.timeline.now))
-
-        def again() -> None:
-            if pod.stream == stream and uid in self.pods:
-                self._connect(pod)
-
-        self.timeline.later(self._random.uniform(1.0, LONGEST_RECONNECT_SECONDS), again)
+        if pod.client.pod_uid in self.pods:
+            pod.stream.open()
+            self._up(pod, pod.agent.hello())
 
     def _up(self, pod: Pod, message: messages.Up) -> bool:
-        if not pod.is_open:
+        if not pod.stream.is_open:
             return False
         heard = codec.decode_up(codec.encode(message)) if self._is_encoded() else message
-        self._travel(pod, lambda: self._deliver(self._hear(pod, heard)))
+        self._send(pod, lambda: self._deliver(self._hear(pod, heard)))
         return True
 
     def _hear(self, pod: Pod, message: messages.Up) -> Deliveries:
         operator, uid, now = self.operator, pod.client.pod_uid, self.timeline.now
+        if operator is None:
+            return []
         if isinstance(message, messages.Report):
             return operator.report(pod.client, message, now)
         if isinstance(message, messages.Ack):
             return operator.ack(uid, message, now)
         if isinstance(message, messages.Hello):
-            pod.has_greeted = True
+            pod.stream.has_greeted = True
             return operator.hello(pod.client, message, now)
         return operator.goodbye(uid, now) if isinstance(message, messages.Goodbye) else []
 
     def _deliver(self, deliveries: Deliveries) -> None:
         for uid, message in deliveries:
             pod = self.pods.get(uid)
-            if pod is not None and pod.is_open and pod.has_greeted:
+            if pod is not None and pod.stream.has_greeted:
                 self._down(pod, codec.decode_down(codec.encode(message)) if self._is_encoded() else message)
 
     def _down(self, pod: Pod, message: messages.Down) -> None:
         def arrive() -> None:
-            pod.flow.serve(pod.flow.clock())
-            pod.agent.receive(message)
-            self._set_alarm(pod)
+            if pod.client.pod_uid in self.pods:
+                pod.flow.serve(pod.flow.clock())
+                pod.agent.receive(message)
+                self._set_alarm(pod)
 
-        self._travel(pod, arrive)
+        self._send(pod, arrive)
 
-    def _travel(self, pod: Pod, arrive: Callable[[], None]) -> None:
-        stream, network = pod.stream, self.scene.network
-        if network.loss and self._random.random() < network.loss:
-            self._break(pod)
-            return
-        self.timeline.later(network.delay_seconds, lambda: arrive() if pod.stream == stream else None)
+    def _send(self, pod: Pod, arrive: Callable[[], None]) -> None:
+        self._streams.send(pod.stream, arrive, lambda: self._noticed(pod))
+
+    def _noticed(self, pod: Pod) -> None:
+        if self.operator is not None:
+            self.operator.disconnected(pod.client.pod_uid, self.timeline.now)
 
     def _is_encoded(self) -> bool:
         self._messages += 1
@@ -217,14 +199,29 @@ class Fleet:
 
     # The operator
 
+    def _tick(self) -> None:
+        if self.operator is not None:
+            self._deliver(self.operator.tick(self.timeline.now))
+        self.timeline.later(TICK_SECONDS, self._tick)
+
     def _put_policy(self) -> None:
         now = self.timeline.now
         self.policy = _with_capacity(self.scene.policy, self.scene.capacity(now), self.policy.generation + 1)
-        self._deliver(self.operator.put_policy(self.policy, now))
+        if self.operator is not None:
+            self._deliver(self.operator.put_policy(self.policy, now))
 
-    def _tick(self) -> None:
-        self._deliver(self.operator.tick(self.timeline.now))
-        self.timeline.later(TICK_SECONDS, self._tick)
+    def _restart(self, restart: Restart) -> None:
+        """All streams break, and what was known is lost."""
+        self.operator = None
+        for pod in self.pods.values():
+            pod.stream.close()
+        self.timeline.later(restart.away_seconds, self._come_back)
+
+    def _come_back(self) -> None:
+        self.operator = self._make_operator(False)
+        self._deliver(self.operator.put_policy(self.policy, self.timeline.now))
+        for pod in self.pods.values():
+            self._streams.reopen_soon(pod.stream)
 
 
 def _with_capacity(policy: TokenPolicy, capacity: float, generation: int) -> TokenPolicy:

@@ -1,0 +1,83 @@
+"""One client as production has it: a sidecar's agent with tenure, predictor, bucket and meter, on its own clock."""
+
+import random
+
+from forefill_lab.simulator.controllers.base import Scene
+from forefill_lab.simulator.controllers.streams import Stream
+from forefill_lab.simulator.flow import Flow
+from forefill_lab.simulator.gate import FlowGate, FlowPort
+from forefill_operator.client import Client
+from forefill_operator.grants import settings as policy_settings
+from forefill_operator.policy import SAFE_SHARE, TokenPolicy
+from forefill_protocol import messages
+from forefill_protocol.podsettings import PolicyListener
+from forefill_sidecar.agent import Agent, Member
+from forefill_sidecar.expectations import Expectations
+from forefill_sidecar.forecast.predictor import Predictor
+from forefill_sidecar.tenure import Tenure
+
+
+class Pod:
+    """`wakes_at` is when the agent has something to do, in the run's time; the forecast is that of its last report."""
+
+    __slots__ = ("_forecast_of", "agent", "client", "flow", "forecast", "gate", "index", "member", "stream", "wakes_at")
+
+    def __init__(self, index: int, client: Client, gate: FlowGate, member: Member) -> None:
+        self.index = index
+        self.client = client
+        self.gate = gate
+        self.flow = gate.flow
+        self.member = member
+        self.agent: Agent
+        self.stream: Stream
+        self.wakes_at = float("inf")
+        self.forecast = 0.0
+        self._forecast_of = 0
+
+    @property
+    def expectations(self) -> Expectations:
+        return self.member.listener.expectations
+
+    def expected(self) -> float:
+        """Mean demand forecast for the window under way, tokens/s."""
+        if self._forecast_of != self.agent.sequence:
+            self._forecast_of = self.agent.sequence
+            self.forecast = self.member.predictor.forecasts()[0].mean
+        return self.forecast
+
+    @property
+    def held(self) -> messages.Assignment | None:
+        return self.member.tenure.assignment
+
+
+def build(index: int, scene: Scene, policy: TokenPolicy, chance: random.Random) -> Pod:
+    """A pod that starts now, knowing what the injector would have written into it; its agent and stream come after."""
+    skew = scene.conditions.skew
+    drift, offset = (1 + chance.uniform(-skew, skew), chance.uniform(0.0, 1e6)) if skew else (1.0, 0.0)
+    flow: Flow = scene.flow(offset, drift)
+    now, settings, name = flow.clock(), policy_settings(policy.spec), scene.demand.clients[index]
+    safe_rate = SAFE_SHARE * policy.spec.fill_rate.max / len(scene.demand.clients)
+    listener = PolicyListener(
+        policy=policy.key,
+        policy_uid=policy.uid,
+        policy_generation=policy.generation,
+        port=17001,
+        upstream="http://upstream:80",
+        mode=policy.spec.mode,
+        safe_rate=safe_rate,
+        burst=safe_rate * scene.depth_seconds,
+        settings=settings,
+    )
+    gate = FlowGate(flow, settings, policy.spec.mode)
+    member = Member(
+        listener=FlowPort(gate, flow.meter, Expectations()),
+        tenure=Tenure(listener, now),
+        predictor=Predictor(settings.forecast.model, settings.forecast.horizon_windows),
+        settings=settings,
+        # As `Agent.run` does: pods that start together report at different moments.
+        report_due=now + chance.uniform(0.5, 1.0) * settings.report_interval_seconds,
+    )
+    clients = policy.spec.clients
+    namespace = clients.namespaces[0] if clients.namespaces else policy.namespace
+    client = Client(namespace, "default", name, name, dict(clients.pod_selector.match_labels))
+    return Pod(index, client, gate, member)

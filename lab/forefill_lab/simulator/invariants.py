@@ -1,0 +1,90 @@
+"""What must hold at the end of every tick, whatever happens. A breach names the tick and the numbers."""
+
+from math import fsum
+
+from forefill_lab.simulator.controllers.base import Scene
+from forefill_lab.simulator.controllers.fleet import Fleet
+from forefill_lab.simulator.controllers.pod import Pod
+from forefill_operator.ledger import CLOCK_MARGIN
+from forefill_operator.policy import SAFE_SHARE
+
+# Rounding, as a part of what is compared.
+SLACK = 1e-6
+
+
+class Broken(Exception):
+    """An invariant does not hold: a sentence with the tick and the numbers."""
+
+
+class Invariants:
+    """Watches a run of Forefill; numbers are those of the design's list. Raises Broken."""
+
+    def __init__(self, scene: Scene, fleet: Fleet) -> None:
+        self._scene = scene
+        self._fleet = fleet
+        self._lease = CLOCK_MARGIN * scene.policy.spec.report.lease_seconds
+        self._dearest: dict[int, float] = {}
+
+    def __call__(self, tick: int, busy: set[int]) -> None:
+        now = self._scene.timeline.now
+        self._sum_of_rates(tick, now)
+        self._terms(tick)
+        for client in busy:
+            self._admitted(tick, client)
+            self._tokens_are_kept(tick, client)
+
+    def _sum_of_rates(self, tick: int, now: float) -> None:
+        """1: all rates in use fit what was the maximum within the last lease; so do half of it and all safe rates."""
+        held = [pod for pod in self._fleet.pods.values() if pod.held is not None and self._is_accounted(pod, now)]
+        most = self._scene.capacity.largest_within(now - self._lease, now)
+        used = fsum(pod.flow.bucket.fill_rate for pod in held)
+        if used > most * (1 + SLACK):
+            raise Broken(f"tick {tick}: rates of {used:.6g} tokens/s are in use, but at most {most:.6g} may be (1)")
+        safe = fsum(pod.held.safe_rate for pod in held if pod.held)
+        bound = SAFE_SHARE * max(self._scene.capacity.rates)
+        if safe > bound * (1 + SLACK):
+            raise Broken(f"tick {tick}: safe rates come to {safe:.6g} tokens/s, but may to {bound:.6g} at most (1)")
+
+    def _is_accounted(self, pod: Pod, now: float) -> bool:
+        """Not whoever was silent from before a restart until learning ended: it is at its safe rate."""
+        operator = self._fleet.operator
+        book = operator.books.get(self._fleet.policy.key) if operator else None
+        if book is None or now < book.learning.until:
+            return True
+        account = book.ledger.accounts.get(pod.client.pod_uid)
+        return account is not None and account.claimed is None
+
+    def _admitted(self, tick: int, client: int) -> None:
+        """2: no more was admitted than rates and lumps came to, and one request. Buckets start empty."""
+        flow = self._fleet.flow(client)
+        if flow.passes_all or flow.has_passed_all:
+            return
+        earned = self._fleet.gate(client).earned(flow.clock())
+        admitted, dearest = flow.meter.totals.admitted, flow.unit
+        if admitted > earned + dearest + SLACK * (earned + 1.0):
+            name = self._scene.demand.clients[client]
+            raise Broken(f"tick {tick}: {name} was admitted {admitted:.6g} tokens of {earned:.6g} that it earned (2)")
+
+    def _terms(self, tick: int) -> None:
+        """3: the adjusted rate lies within its bounds, and the plan hands out no more than there is."""
+        operator = self._fleet.operator
+        book = operator.books.get(self._fleet.policy.key) if operator else None
+        if book is None:
+            return
+        rate, terms, plan = book.policy.spec.fill_rate, book.plan.terms, book.plan
+        if not rate.min * (1 - SLACK) <= terms.adjusted <= rate.max * (1 + SLACK):
+            bounds = f"from {rate.min:.6g} to {rate.max:.6g}"
+            raise Broken(f"tick {tick}: the adjusted rate is {terms.adjusted:.6g}, but must be {bounds} (3)")
+        planned = fsum(plan.rates.values())
+        if planned > rate.max * (1 + SLACK):
+            raise Broken(f"tick {tick}: grants of {planned:.6g} are planned, but max is {rate.max:.6g} (3)")
+
+    def _tokens_are_kept(self, tick: int, client: int) -> None:
+        """5: Observe holds nobody up. And no token is lost or made on its way through a line."""
+        flow, name = self._fleet.flow(client), self._scene.demand.clients[client]
+        if self._fleet.policy.spec.mode == "Observe" and (flow.waiting or flow.dropped or flow.late):
+            raise Broken(f"tick {tick}: {name} had to wait in mode Observe (5)")
+        totals = flow.meter.totals
+        rest = totals.offered - totals.admitted - totals.refused - flow.waiting
+        if abs(rest) > SLACK * (totals.offered + 1.0):
+            raise Broken(f"tick {tick}: {name} offered {totals.offered:.6g} tokens, {rest:.6g} of them are nowhere")
