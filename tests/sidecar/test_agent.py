@@ -180,7 +180,7 @@ def test_a_grant_ends_by_itself(pod: Pod) -> None:
     assert pod.member.tenure.state(pod.now) == "active"
     pod.pass_seconds(8.0)
     assert pod.member.tenure.allowance(pod.now).kind == "denied"
-    pod.member.listener.gate.ask(1.0, lambda verdict: None)
+    pod.member.listener.gate.ask(pod.now, 1.0, lambda verdict: None)
     assert pod.member.listener.gate.meter.totals.refused == 1.0
 
 
@@ -263,7 +263,7 @@ def test_a_policy_that_is_gone_twice_opens_the_gate(pod: Pod) -> None:
     pod.agent.receive(refused())
     assert is_open(pod)
     # Far more than the bucket holds.
-    pod.member.listener.gate.ask(1e6, lambda verdict: None)
+    pod.member.listener.gate.ask(pod.now, 1e6, lambda verdict: None)
     assert pod.member.listener.meter.totals.admitted == 1e6
 
 
