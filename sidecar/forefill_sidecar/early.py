@@ -28,7 +28,7 @@ SLACK_GAP_WINDOWS: Final = 3.0
 
 
 class Running(NamedTuple):
-    """A window under way: tokens and seconds since its start. `declared` of `offered` were announced."""
+    """A window under way: tokens and seconds since its start. `declared` were announced for the whole of it."""
 
     elapsed: float
     interval: float

@@ -125,8 +125,9 @@ class Member:
 
     def _declared(self, now: float, seconds: float) -> float:
         """Tokens of the window that were declared, as far as they exceed what was forecast without them."""
-        forecast = self._forecast.mean if self._forecast else 0.0
-        came = self.listener.expectations.settle(now, self._parts_offered - forecast * seconds)
+        if self._forecast is None:
+            return 0.0
+        came = self.listener.expectations.settle(now, self._parts_offered - self._forecast.mean * seconds)
         self.counts.declared_tokens += came
         return came
 
@@ -162,11 +163,12 @@ class Member:
     def _running(self, now: float) -> Running:
         meter = self.listener.meter
         elapsed = self._parts_seconds + max(0.0, now - meter.started_at)
+        began, interval = now - elapsed, self.settings.report_interval_seconds
         return Running(
             elapsed=elapsed,
-            interval=self.settings.report_interval_seconds,
+            interval=interval,
             offered=self._parts_offered + meter.offered_since(),
-            declared=self.listener.expectations.between(now - elapsed, now),
+            declared=self.listener.expectations.between(began, began + interval),
             backlog=meter.backlog,
             fill_rate=self.listener.gate.bucket.fill_rate,
         )

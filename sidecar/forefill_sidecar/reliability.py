@@ -31,6 +31,11 @@ class Reliability:
         score = self.scores.get(name)
         return score.share() if score else 1.0
 
+    def overall(self) -> float:
+        """Of everybody's declarations together."""
+        scores = self.scores.values()
+        return Score(sum(each.declared for each in scores), sum(each.came for each in scores)).share()
+
     def learn(self, name: str, declared: float, came: float) -> None:
         """A declaration is over: `came` of `declared` tokens arrived. The name heard of longest ago makes room."""
         score = self.scores.pop(name, None) or Score(declared, declared)

@@ -16,6 +16,12 @@ _COUNTERS: Final[Sequence[tuple[str, str, Callable[[Member], float]]]] = (
     ("recalls", "Grants of which the operator took part back.", lambda each: each.counts.recalls),
     ("lumps", "Grants that came with lump tokens.", lambda each: each.counts.lumps),
     ("lump_tokens", "Lump tokens put into the bucket.", lambda each: each.counts.lump_tokens),
+    ("declared_tokens", "Tokens of declared work that came.", lambda each: each.counts.declared_tokens),
+    ("forecast_windows", "Windows whose forecast was scored.", lambda each: each.counts.scored_windows),
+    ("covered_windows", "Scored windows at or below their p95.", lambda each: each.counts.covered_windows),
+    ("gap_windows", "Windows that nobody measured.", lambda each: each.counts.gap_windows),
+    ("forecast_tokens", "Tokens that scored windows were forecast to bring.", lambda each: each.counts.forecast_tokens),
+    ("forecast_error_tokens", "Absolute errors of these forecasts.", lambda each: each.counts.error_tokens),
 )
 
 
@@ -40,6 +46,15 @@ class StreamFigures:
         ]
         return [
             *(_counter(agent, *each) for each in _COUNTERS),
+            Family(
+                PREFIX + "declared_reliability",
+                "gauge",
+                "Share of what was declared lately that came, over all who declare.",
+                [
+                    ("", (("policy", member.policy),), member.listener.expectations.reliability.overall())
+                    for member in agent.members
+                ],
+            ),
             Family(
                 PREFIX + "early_reports",
                 "counter",

@@ -510,3 +510,115 @@ def test_a_request_that_waits_wakes_the_loop_once_a_second(pod: Pod) -> None:
     pod.agent.look(pod.now)
     assert not pod.member.look_soon(pod.now + 0.5)
     assert pod.member.look_soon(pod.now + 1.0)
+
+
+def test_declared_work_that_came_is_not_learned_as_a_surprise(make_pod: Callable[..., Pod]) -> None:
+    told, untold = make_pod(), make_pod()
+    for pod in (told, untold):
+        leased(pod)
+        for _ in range(30):
+            pod.offer(100.0)
+            pod.pass_seconds(INTERVAL)
+    told.member.listener.expectations.declare(told.now, 2.0, 5.0, 900.0)
+    for pod in (told, untold):
+        pod.offer(1000.0)
+        pod.pass_seconds(INTERVAL)
+    calm, alarmed = (pod.newest().forecasts[0] for pod in (told, untold))
+    assert calm.mean == pytest.approx(10.0, rel=0.05)
+    assert alarmed.mean > 30.0
+    # Declared work is a message of its own: the forecast beside it leaves it out.
+    assert told.member.counts.declared_tokens == pytest.approx(900.0, rel=0.01)
+    assert (told.newest().offered, told.newest().expectations) == (1000.0, [])
+
+
+def test_a_declaration_that_did_not_come_true_counts_less_in_the_next_report(pod: Pod) -> None:
+    leased(pod, rate_seconds=900.0, lease_seconds=1000.0)
+    said = []
+    for _ in range(4):
+        pod.member.listener.expectations.declare(pod.now, 5.0, 3.0, 300.0, by="cron")
+        pod.agent.look(pod.now + 1.0)
+        said.append(round(pod.newest().expectations[0].tokens))
+        for _ in range(2):
+            pod.offer(100.0)
+            pod.pass_seconds(INTERVAL)
+    assert said[0] == 300
+    assert said == sorted(said, reverse=True)
+    assert said[-1] < 60
+
+
+def test_declared_work_in_the_running_window_is_no_surprise(pod: Pod) -> None:
+    leased(pod)
+    for _ in range(30):
+        pod.offer(100.0)
+        pod.pass_seconds(INTERVAL)
+    pod.agent.receive(assignment(answers=pod.agent.sequence, grant_sequence=8, fill_rate=15.0))
+    pod.member.listener.expectations.declare(pod.now, 0.0, 4.0, 400.0)
+    look(pod, 1.0)
+    assert pod.member.counts.early_reports == {"declared": 1}
+    pod.offer(415.0)
+    look(pod, 4.0)
+    assert pod.member.counts.early_reports == {"declared": 1}
+    pod.offer(430.0)
+    look(pod, 1.0)
+    assert pod.member.counts.early_reports == {"declared": 1, "demand": 1}
+
+
+def test_a_stump_of_a_window_teaches_nothing(pod: Pod) -> None:
+    leased(pod)
+    for _ in range(30):
+        pod.offer(100.0)
+        pod.pass_seconds(INTERVAL)
+    before = pod.newest().forecasts
+    pod.now += 1.0
+    pod.offer(500.0)
+    pod.agent.report_now()
+    assert pod.newest().forecasts == before
+
+
+def test_forecasts_are_scored_when_their_window_is_over(pod: Pod) -> None:
+    leased(pod)
+    for tokens in (100.0, 100.0, 300.0):
+        pod.offer(tokens)
+        pod.pass_seconds(INTERVAL)
+    counts = pod.member.counts
+    assert (counts.scored_windows, counts.covered_windows) == (2, 1)
+    assert counts.forecast_tokens == pytest.approx(200.0, rel=0.2)
+    assert counts.error_tokens == pytest.approx(200.0, rel=0.2)
+
+
+def test_the_time_of_day_is_the_policys(pod: Pod) -> None:
+    # Monday 2026-11-23, 23:50 in New York.
+    pod.agent.wall_clock = lambda: 1795495800.0 + pod.now - began
+    began = pod.now
+    forecast = msgspec.structs.replace(pod.member.settings.forecast, time_zone="America/New_York")
+    pod.agent.hello()
+    pod.agent.receive(assignment(answers=0, settings=msgspec.structs.replace(pod.member.settings, forecast=forecast)))
+    seasons = []
+    for seconds in (INTERVAL, INTERVAL, 3600.0):
+        pod.pass_seconds(seconds)
+        seasons.append(pod.member.predictor.season.second_of_week)
+    monday = 23 * 3600.0 + 50 * 60.0
+    assert seasons == [monday + 10.0, monday + 20.0, monday + 3620.0]
+
+
+def test_a_clock_that_was_corrected_is_followed_and_nothing_is_learned_from_it(pod: Pod) -> None:
+    jump = 0.0
+    pod.agent.wall_clock = lambda: 1795496400.0 + pod.now + jump
+    for _ in range(10):
+        pod.offer(100.0)
+        pod.pass_seconds(INTERVAL)
+    before, season = pod.newest().forecasts[0].mean, pod.member.predictor.season.second_of_week
+    jump = 7200.0
+    pod.offer(100.0)
+    pod.pass_seconds(INTERVAL)
+    assert pod.member.predictor.season.second_of_week == pytest.approx(season + 7200.0 + INTERVAL)
+    assert pod.newest().forecasts[0].mean == pytest.approx(before, rel=0.01)
+    assert pod.newest().window_seconds == INTERVAL
+
+
+def test_another_header_or_time_zone_costs_nothing_of_what_was_learned(pod: Pod) -> None:
+    before = pod.member.predictor
+    forecast = msgspec.structs.replace(pod.member.settings.forecast, time_zone="Asia/Tokyo", user_header="X-User")
+    pod.agent.hello()
+    pod.agent.receive(assignment(answers=0, settings=msgspec.structs.replace(pod.member.settings, forecast=forecast)))
+    assert pod.member.predictor is before

@@ -107,6 +107,7 @@ def test_only_the_name_that_declared_falsely_is_believed_less() -> None:
         expectations.settle(now, surprise=0.0)
     assert expectations.reliability.of("liar") < 0.5
     assert expectations.reliability.of("honest") == 1.0
+    assert expectations.reliability.overall() == expectations.reliability.of("liar")
     expectations.declare(20.0, 0.0, 10.0, 100.0, by="liar")
     assert expectations.between(20.0, 25.0) == pytest.approx(50.0 * expectations.reliability.of("liar"))
 
