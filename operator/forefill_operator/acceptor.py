@@ -35,25 +35,25 @@ FAILURES_PER_SECOND, FAILURES_AT_ONCE = 2.0, 50.0
 class Arrival:
     """One connection: unfinished until it is a stream or has failed, open until it has ended."""
 
-    __slots__ = ("_acceptor", "_is_unfinished", "address", "transport")
+    __slots__ = ("_acceptor", "address", "is_unfinished", "transport")
 
     def __init__(self, acceptor: "Acceptor", address: str) -> None:
         self._acceptor = acceptor
         self.address = address
         self.transport: asyncio.Transport | None = None
-        self._is_unfinished = True
+        self.is_unfinished = True
         acceptor.unfinished.enter(address)
         acceptor.open.add(self)
 
     def finish(self) -> None:
         """It has become a stream, or was refused for no fault of its own."""
-        if self._is_unfinished:
-            self._is_unfinished = False
+        if self.is_unfinished:
+            self.is_unfinished = False
             self._acceptor.unfinished.leave(self.address)
 
     def fail(self) -> None:
         """It was refused, which counts against its address."""
-        if self._is_unfinished:
+        if self.is_unfinished:
             self._acceptor.count_failure(self.address)
         self.finish()
 

@@ -11,6 +11,7 @@ from forefill_operator.controller import Deliveries
 from forefill_operator.door import Admitted
 from forefill_operator.door_metrics import StreamEnd
 from forefill_operator.identity import Rejected
+from forefill_operator.throttle import Pace
 from forefill_protocol import codec, messages
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ class Session(WSListener):
     """A stream that `admitted` holds. It is its pod's from its hello on."""
 
     __slots__ = (
-        "_arrival", "_bad_frames", "_flooded", "_heard_at", "_in_second", "_opened_at", "_renewing", "_second",
-        "_server", "_to_renew", "admitted", "ca_fingerprint", "sent_ca", "transport",
+        "_arrival", "_bad_frames", "_heard_at", "_opened_at", "_pace", "_renewing", "_server", "_to_renew", "admitted",
+        "ca_fingerprint", "sent_ca", "transport",
     )  # fmt: skip
 
     def __init__(self, server: "StreamServer", admitted: Admitted, arrival: Arrival) -> None:
@@ -42,7 +43,7 @@ class Session(WSListener):
         self.ca_fingerprint = ""
         self.sent_ca = ""
         self._opened_at = self._heard_at = server.clock()
-        self._second, self._in_second, self._flooded = 0, 0, 0
+        self._pace = Pace(MESSAGES_PER_SECOND)
         self._bad_frames = 0
         self._renewing: asyncio.Task[None] | None = None
         self._to_renew = ""
@@ -75,8 +76,10 @@ class Session(WSListener):
         if frame.msg_type is WSMsgType.CLOSE:
             transport.send_close(WSCloseCode.OK)
             transport.disconnect()
-        elif self._too_many(now):
+        elif over := self._pace.count(now):
             self._server.door_metrics.dropped()
+            if over == 1:
+                self._hold_back(now)
         elif frame.msg_type is WSMsgType.BINARY and frame.fin:
             self._receive(frame.get_payload_as_bytes(), now)
         elif frame.msg_type in (WSMsgType.BINARY, WSMsgType.TEXT, WSMsgType.CONTINUATION):
@@ -199,25 +202,15 @@ class Session(WSListener):
             return
         self.send(messages.Refused(code=code, sentence=sentence[:1024], retry_after_seconds=retry_after_seconds))
 
-    def _too_many(self, now: float) -> bool:
-        """Whether this message is over the stream's rate. The first of a second that is stops reading until its end."""
-        if int(now) != self._second:
-            self._flooded = self._flooded + 1 if self._in_second > MESSAGES_PER_SECOND else 0
-            self._second, self._in_second = int(now), 0
-        self._in_second += 1
-        if self._in_second == MESSAGES_PER_SECOND + 1:
-            self._hold_back(now)
-        return self._in_second > MESSAGES_PER_SECOND
-
     def _hold_back(self, now: float) -> None:
+        """Read nothing more until the second is over: what is sent meanwhile waits in the sender's own memory."""
         sentence = f"more than {MESSAGES_PER_SECOND} messages came within a second"
-        if self._flooded >= FLOODED_SECONDS:
+        if self._pace.flooded_seconds >= FLOODED_SECONDS:
             self.end(429, f"{sentence}, {FLOODED_SECONDS} times in a row", "flood")
             return
         self._server.metrics.frame_refused(429)
         self.send(messages.Refused(code=429, sentence=sentence, retry_after_seconds=1.0))
-        transport = self.transport.underlying_transport
-        transport.pause_reading()
+        self.transport.underlying_transport.pause_reading()
         asyncio.get_running_loop().call_later(1.0 - now % 1.0, self._read_on)
 
     def _read_on(self) -> None:

@@ -75,3 +75,27 @@ class Crowd:
             self._counts[key] = count
         else:
             self._counts.pop(key, None)
+
+
+class Pace:
+    """How many messages of a stream came in the running second, and for how many seconds in a row it was too many."""
+
+    __slots__ = ("_flooded", "_in_second", "_most", "_second")
+
+    def __init__(self, most_per_second: int) -> None:
+        self._most = most_per_second
+        self._second, self._in_second, self._flooded = 0, 0, 0
+
+    def count(self, now: float) -> int:
+        """Count one message: 0 when it is within the rate, 1 for the first of a second that is not, then 2, 3, …"""
+        if int(now) != self._second:
+            follows = int(now) == self._second + 1 and self._in_second > self._most
+            self._flooded = self._flooded + 1 if follows else 0
+            self._second, self._in_second = int(now), 0
+        self._in_second += 1
+        return max(0, self._in_second - self._most)
+
+    @property
+    def flooded_seconds(self) -> int:
+        """Full seconds before this one, in a row, in which too many came."""
+        return self._flooded

@@ -93,11 +93,7 @@ class Upgrade(asyncio.Protocol):
             self._become_websocket(admitted)
 
     def _become_websocket(self, admitted: Admitted) -> None:
-        is_websocket = False
-
         def accept(request: WSUpgradeRequest) -> WSListener:
-            nonlocal is_websocket
-            is_websocket = True
             return self._make_session(admitted, self._arrival)
 
         websocket = WSProtocol(
@@ -108,7 +104,7 @@ class Upgrade(asyncio.Protocol):
         self._transport.set_protocol(websocket)
         websocket.connection_made(self._transport)
         feed(websocket, bytes(self._head))
-        if not is_websocket:
+        if self._arrival.is_unfinished:
             self._count_rejected(400)
             self._arrival.fail()
             self._arrival.end()

@@ -1,4 +1,4 @@
-from forefill_operator.throttle import Budget, Crowd, Throttle
+from forefill_operator.throttle import Budget, Crowd, Pace, Throttle
 
 
 def test_a_budget_allows_a_burst_and_then_a_rate() -> None:
@@ -45,3 +45,19 @@ def test_a_crowd_counts_each_and_all() -> None:
     crowd.leave("a")
     crowd.leave("b")
     assert vars(crowd) == {"_counts": {}, "total": 0}
+
+
+def test_a_pace_tells_the_messages_of_a_second_that_are_too_many() -> None:
+    pace = Pace(2)
+    assert [pace.count(7.0 + 0.1 * number) for number in range(5)] == [0, 0, 1, 2, 3]
+    assert [pace.count(8.0), pace.count(8.5)] == [0, 0]
+
+
+def test_seconds_of_flood_count_only_in_a_row() -> None:
+    pace = Pace(1)
+    seen = []
+    for second in (1, 2, 3, 5, 6):
+        pace.count(float(second))
+        seen.append(pace.flooded_seconds)
+        pace.count(second + 0.5)
+    assert seen == [0, 1, 2, 0, 1]

@@ -1,0 +1,197 @@
+"""A real operator's stream server under TLS on loopback, and what an attacker needs against it.
+
+The whole table of attacks stands in docs/threat-model.md.
+"""
+
+import asyncio
+import base64
+import contextlib
+import datetime
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+from forefill_operator import schema, tickets
+from forefill_operator.controller import Controller
+from forefill_operator.identity import StaticTokens
+from forefill_operator.kube import tls
+from forefill_operator.metrics import Metrics
+from forefill_operator.policy import parse_policy
+from forefill_operator.state_folder import ensure_certificate
+from forefill_operator.stream_server import StreamServer
+from forefill_operator.tickets import Key
+from forefill_protocol import codec, messages
+
+TOKENS = "".join(
+    f"token-{name},pod-{name},uid-{name},{namespace}\n"
+    for name, namespace in (("a", "shop"), ("b", "shop"), ("thief", "elsewhere"))
+)
+FORECAST = messages.Forecast(mean=5.0, p50=5.0, p90=6.0, p95=7.0)
+
+
+def manifest(name: str = "llm", namespace: str = "shop", **spec: Any) -> Any:
+    least = {
+        "mode": "Enforce",
+        "upstream": {"url": "http://llm.ai.svc:8000"},
+        "fillRate": {"base": 10, "min": 10, "max": 100},
+    }
+    metadata = {"name": name, "namespace": namespace, "uid": f"uid-of-{name}", "generation": 1}
+    return {
+        "apiVersion": "forefill.io/v1alpha1",
+        "kind": "TokenPolicy",
+        "metadata": metadata,
+        "spec": {**least, **spec},
+    }
+
+
+@dataclass
+class Peer(WSListener):
+    """A client that keeps what it is told."""
+
+    received: "asyncio.Queue[messages.Down]" = field(default_factory=asyncio.Queue)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self.transport = transport
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.BINARY:
+            self.received.put_nowait(codec.decode_down(frame.get_payload_as_bytes()))
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.closed.set()
+
+    def send(self, message: messages.Up) -> None:
+        self.send_bytes(codec.encode(message))
+
+    def send_bytes(self, data: bytes) -> None:
+        self.transport.send(WSMsgType.BINARY, data)
+
+    async def next(self) -> messages.Down:
+        return await asyncio.wait_for(self.received.get(), 5.0)
+
+    async def refused(self) -> tuple[int, str]:
+        answer = await self.next()
+        assert isinstance(answer, messages.Refused), answer
+        return answer.code, answer.sentence
+
+    async def assigned(self) -> messages.Assignment:
+        answer = await self.next()
+        assert isinstance(answer, messages.Assignment), answer
+        return answer
+
+
+@dataclass
+class Target:
+    """The operator under attack. `now` is added to its wall clock, so that tickets grow old at once."""
+
+    folder: Path
+    keys: tuple[Key, ...]
+    trusting: ssl.SSLContext
+    server: StreamServer = field(init=False)
+    metrics: Metrics = field(init=False)
+    port: int = 0
+    ahead: float = 0.0
+
+    async def start(self, *, first_start: bool = True, policies: Sequence[Any] = ()) -> None:
+        """Again after `stop`: a new process would know no more."""
+        context = tls.server_context()
+        context.load_cert_chain(self.folder / "serving.crt", self.folder / "serving.key")
+        controller, self.metrics = Controller(first_start=first_start), Metrics()
+        for each in policies or (manifest(), manifest("other", "elsewhere")):
+            controller.put_policy(parse_policy(schema.complete(each)), time.monotonic())
+        self.server = StreamServer(
+            controller,
+            StaticTokens(self.folder / "tokens.csv"),
+            self.metrics,
+            time.monotonic,
+            keys=lambda: self.keys,
+            wall_clock=lambda: time.time() + self.ahead,
+        )
+        self.port = await self.server.start("127.0.0.1", 0, context)
+
+    async def stop(self) -> None:
+        await self.server.close("the test ends")
+
+    async def connect(self, token: str = "token-a", shown: Sequence[bytes] = (), **headers: str) -> Peer:
+        peer = Peer()
+        told = {"Authorization": f"Bearer {token}", **headers}
+        if shown:
+            told["Forefill-Ticket"] = ", ".join(base64.urlsafe_b64encode(each).decode().rstrip("=") for each in shown)
+        url = f"wss://localhost:{self.port}{messages.STREAM_PATH}"
+        await ws_connect(lambda: peer, url, ssl_context=self.trusting, extra_headers=told, use_aiofastnet=False)
+        return peer
+
+    async def joined(self, token: str = "token-a", policy: str = "shop/llm") -> tuple[Peer, messages.Assignment]:
+        peer = await self.connect(token)
+        peer.send(hello(messages.Holding(policy=policy)))
+        return peer, await peer.assigned()
+
+    @contextlib.asynccontextmanager
+    async def raw(
+        self, context: ssl.SSLContext | None = None
+    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """A connection on which anything may be written; without a context not even TLS."""
+        secure = {"ssl": context, "server_hostname": "localhost"} if context else {}
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, **secure)  # type: ignore[arg-type]
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                await writer.wait_closed()
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(f"forefill_operator_{name}_total", labels) or 0.0
+
+    def held(self, policy: str = "shop/llm") -> float:
+        """Tokens/s that are in the clients' hands, for all that the operator knows."""
+        return self.server.controller.figures(time.monotonic())[policy].held
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5.0):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+
+def hello(*holdings: messages.Holding) -> messages.Hello:
+    return messages.Hello(protocol=1, boot_id="boot", software="test", holdings=list(holdings))
+
+
+def report(sequence: int = 1, **fields: Any) -> messages.Report:
+    entry = {
+        "policy": "shop/llm", "window_seconds": 10.0, "offered": 50.0, "admitted": 50.0, "refused": 0.0,
+        "backlog": 0.0, "requests": 50, "forecasts": [FORECAST], **fields,
+    }  # fmt: skip
+    return messages.Report(sequence=sequence, entries=[messages.PolicyReport(**entry)])
+
+
+@pytest.fixture
+async def target(tmp_path: Path) -> AsyncIterator[Target]:
+    (tmp_path / "tokens.csv").write_text(TOKENS)
+    ensure_certificate(tmp_path, ["localhost"], datetime.datetime.now(datetime.UTC))
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+    running = Target(tmp_path, (tickets.make_key(time.time()),), trusting)
+    await running.start()
+    yield running
+    await running.stop()
+    # Closed transports of the attackers are let go by the loop's next turns.
+    await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def say() -> Any:
+    """Messages that attackers send: `say.hello(*holdings)`, `say.report(sequence, **fields)`, `say.manifest(...)`."""
+
+    class Say:
+        hello = staticmethod(hello)
+        report = staticmethod(report)
+        manifest = staticmethod(manifest)
+
+    return Say
