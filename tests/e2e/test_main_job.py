@@ -217,6 +217,6 @@ def test_uninstalling_leaves_the_resource_its_objects_and_the_authority_and_the_
     secrets = {
         s["metadata"]["name"] for s in shop.get("secrets", "-n", SYSTEM)["items"] if s["type"] != "helm.sh/release.v1"
     }
-    assert secrets == {"forefill-ca"}
+    assert secrets == {"forefill-ca", "forefill-tickets"}
     assert shop.get("tokenpolicies", "-n", NAMESPACE)["items"][0]["metadata"]["name"] == "kept"
     shop.until(lambda: outcomes(shop)[-10:] == ["200"] * 10)

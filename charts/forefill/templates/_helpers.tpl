@@ -44,6 +44,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 
 {{- define "forefill.authoritySecret" -}}{{ include "forefill.fullname" . }}-ca{{- end -}}
+{{- define "forefill.ticketSecret" -}}{{ include "forefill.fullname" . }}-tickets{{- end -}}
+{{- define "forefill.operatorSecret" -}}{{ include "forefill.fullname" . }}-operator-tls{{- end -}}
 {{- define "forefill.injectorSecret" -}}{{ include "forefill.fullname" . }}-injector-tls{{- end -}}
 {{- define "forefill.operator" -}}{{ include "forefill.fullname" . }}-operator{{- end -}}
 {{- define "forefill.injector" -}}{{ include "forefill.fullname" . }}-injector{{- end -}}

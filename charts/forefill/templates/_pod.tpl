@@ -93,3 +93,13 @@ imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
+
+{{/* Named one by one, so that the pod waits until they have been made. */}}
+{{- define "forefill.mountedCertificate" -}}
+secret:
+  secretName: {{ . }}
+  items:
+  - {key: tls.crt, path: tls.crt}
+  - {key: tls.key, path: tls.key}
+  - {key: ca.crt, path: ca.crt}
+{{- end -}}

@@ -23,6 +23,7 @@ from forefill_operator.kube.policy_cache import PolicyCache
 from forefill_operator.kube.sidecar import Surface
 from forefill_operator.kube.tls import MountedPair
 from forefill_operator.kube.webhook import Webhook
+from forefill_operator.profiling import Profiler
 from forefill_operator.usage import Address, Misused, parse_address
 
 CERTIFICATE_SECONDS = 2.0
@@ -100,6 +101,7 @@ class Injector:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
+        Profiler().on_signal()
         health = Health(self._expose, lambda: None, self._missing)
         await health.start(*self._options.health)
         chores = [loop.create_task(self._policies.follow()), loop.create_task(self._serve())]

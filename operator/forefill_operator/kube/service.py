@@ -25,6 +25,7 @@ from forefill_operator.kube.token_review import TokenReviews
 from forefill_operator.load.assembly import watch_of
 from forefill_operator.load.sources import InvalidSources, Sources, read_sources
 from forefill_operator.metrics import Metrics
+from forefill_operator.profiling import Profiler
 from forefill_operator.runtime import Chore, Runtime
 from forefill_operator.tickets import Key
 from forefill_operator.usage import Misused
@@ -100,6 +101,7 @@ class Service:
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._runtime.stop_on_signals()
+        Profiler().on_signal()
         holding = self._loop.create_task(self._hold_lease())
         try:
             await self._serve()

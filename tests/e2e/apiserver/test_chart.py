@@ -136,7 +136,7 @@ def test_with_every_switch_on_the_api_server_takes_every_object(api_server: ApiS
     assert len(objects) > 20
     api_server.kubectl("create", "namespace", "system", check=False)
     for entry in objects:
-        if not entry["apiVersion"].startswith("monitoring.coreos.com/"):
+        if not entry["apiVersion"].startswith(("monitoring.coreos.com/", "cert-manager.io/")):
             done = api_server.create(entry, "--dry-run=server", "--validate=strict")
             assert done.returncode == 0, done.stderr
 
@@ -176,6 +176,45 @@ def test_network_policies_let_sidecars_the_api_server_and_scrapers_in(api_server
     for spec in (operator, injector):
         assert spec["policyTypes"] == ["Ingress", "Egress"]
         assert [[port["port"] for port in rule["ports"]] for rule in spec["egress"]] == [[53, 53], [443, 6443]]
+
+
+def test_with_cert_manager_the_operator_keeps_no_authority_and_may_touch_none(api_server: ApiServer) -> None:
+    objects = rendered(api_server, "--set=certManager.enabled=true")
+    assert {entry["metadata"]["name"] for entry in objects if entry["kind"] == "Secret"} == {"forefill-tickets"}
+    (rule, _) = one(objects, "Role", "forefill-operator")["rules"]
+    assert rule["resourceNames"] == ["forefill-tickets"]
+    resources = [
+        name for rule in one(objects, "ClusterRole", "system-forefill-operator")["rules"] for name in rule["resources"]
+    ]
+    assert "mutatingwebhookconfigurations" not in resources
+    webhook = one(objects, "MutatingWebhookConfiguration", "system-forefill")
+    assert webhook["metadata"]["annotations"] == {"cert-manager.io/inject-ca-from": "system/forefill-injector"}
+    for name in ("operator", "injector"):
+        certificate = one(objects, "Certificate", f"forefill-{name}")["spec"]
+        volumes = one(objects, "Deployment", f"forefill-{name}")["spec"]["template"]["spec"]["volumes"]
+        mounted = {volume["name"]: volume for volume in volumes}["certificates"]["secret"]["secretName"]
+        assert mounted == certificate["secretName"]
+        assert certificate["dnsNames"][0] == f"forefill-{name}.system.svc"
+        assert certificate["issuerRef"] == {"name": "forefill", "kind": "Issuer"}
+    (container,) = one(objects, "Deployment", "forefill-operator")["spec"]["template"]["spec"]["containers"]
+    chosen = operator_parser().parse_args(container["args"])
+    assert (str(chosen.certificates), chosen.ticket_secret, chosen.ca_secret) == (
+        "/certificates",
+        "forefill-tickets",
+        None,
+    )
+
+
+def test_an_issuer_of_ones_own_needs_none_of_ours(api_server: ApiServer) -> None:
+    objects = rendered(
+        api_server,
+        "--set=certManager.enabled=true,certManager.issuerRef.name=corp,certManager.issuerRef.kind=ClusterIssuer",
+    )
+    assert not [entry for entry in objects if entry["kind"] == "Issuer"]
+    assert one(objects, "Certificate", "forefill-operator")["spec"]["issuerRef"] == {
+        "name": "corp",
+        "kind": "ClusterIssuer",
+    }
 
 
 def test_alerts_lead_to_the_pages_that_the_values_name(api_server: ApiServer) -> None:

@@ -398,7 +398,7 @@ def calls(server: ApiServer, user: str) -> tuple[set[Right], list[str]]:
     return used, refused
 
 
-def test_uninstalling_leaves_the_resource_its_objects_and_the_authority(
+def test_uninstalling_leaves_the_resource_its_objects_the_authority_and_the_keys_of_tickets(
     api_server: ApiServer, running: Running
 ) -> None:
     """Last, for it takes away what the tests above use."""
@@ -408,7 +408,7 @@ def test_uninstalling_leaves_the_resource_its_objects_and_the_authority(
         "mutatingwebhookconfigurations,customresourcedefinitions"
     )
     left = api_server.kubectl("get", kinds, "-A", "-l", "app.kubernetes.io/part-of=forefill", "-o", "name").stdout
-    assert left.split() == ["secret/forefill-ca"]
+    assert left.split() == ["secret/forefill-ca", "secret/forefill-tickets"]
     in_namespace = api_server.kubectl("get", "all,secrets,leases", "-n", SYSTEM, "-o", "name").stdout
-    assert in_namespace.split() == ["secret/forefill-ca"]
+    assert in_namespace.split() == ["secret/forefill-ca", "secret/forefill-tickets"]
     assert api_server.get("tokenpolicy", "llm", "-n", SHOP)["spec"]["fillRate"]["max"] == 500
