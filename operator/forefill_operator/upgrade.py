@@ -108,7 +108,8 @@ class Upgrade(asyncio.Protocol):
             self._count_rejected(400)
             self._arrival.fail()
             self._arrival.end()
-        if not self._transport.is_closing():
+            self._transport.abort()
+        elif not self._transport.is_closing():
             self._transport.resume_reading()
 
     def _reject(self, code: int, sentence: str) -> None:
@@ -140,6 +141,8 @@ def read_head(head: bytes, path: bytes) -> Presented:
         raise Rejected(400, "only GET with HTTP/1.1 is answered here")
     if parts[1] != path:
         raise Rejected(404, f"nothing is served here but {path.decode()}")
+    if [value.lower() for value in _values(lines, b"upgrade")] != [b"websocket"]:
+        raise Rejected(400, "only the upgrade to a WebSocket is answered here")
     values = list(_values(lines, b"authorization"))
     if len(values) != 1 or not values[0].startswith(b"Bearer "):
         raise Rejected(401, "the upgrade needs exactly one header Authorization: Bearer TOKEN")

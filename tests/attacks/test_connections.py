@@ -125,11 +125,13 @@ async def test_nothing_but_the_stream_is_served(request_line: bytes, status: byt
     assert answer.split(b" ")[1] == status
 
 
-async def test_an_upgrade_that_is_no_websocket_leaves_nothing_open(target: Target) -> None:
+@pytest.mark.parametrize("more", [b"", b"Upgrade: h2c\r\n", b"Upgrade: websocket\r\nConnection: Upgrade\r\n"])
+async def test_an_upgrade_that_is_no_websocket_leaves_nothing_open(more: bytes, target: Target) -> None:
     async with target.raw(target.trusting) as (reader, writer):
         path = messages.STREAM_PATH.encode()
-        writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer token-a\r\n\r\n")
-        answer = await asyncio.wait_for(reader.read(), 5.0)
-    assert b" 101 " not in answer
+        writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer token-a\r\n" + more + b"\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert b" 101 " not in await asyncio.wait_for(reader.read(), 5.0)
     assert (target.server.open, target.server.door.streams.total) == ({}, 0)
     await still_serves(target)
+    assert target.count("upgrades_rejected", code="400") == 1.0
