@@ -3,62 +3,98 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import NoReturn
+from typing import TypeVar
 
 import msgspec
+from rich.console import Console
 
-from forefill_lab.simulator import demand, lies
+from forefill_lab.simulator import demand, expect, lies, options, plot, replay, report
 from forefill_lab.simulator.demand import Demand, Unusable
-from forefill_lab.simulator.simulate import CONTROLLERS, Simulation
+from forefill_lab.simulator.invariants import Broken
+from forefill_lab.simulator.plot import Curves
+from forefill_lab.simulator.simulate import Simulation
+from forefill_lab.simulator.totals import Totals
 from forefill_operator import manifests
 from forefill_operator.manifests import InvalidManifest
 from forefill_operator.policy import TokenPolicy
 
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise Unusable(message)
+_T = TypeVar("_T")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Exit status 0; 1 when an invariant was broken; 2 with one sentence when the input can't be used."""
     try:
-        options = _parser().parse_args(arguments)
-        return _simulate(options)
+        return _simulate(options.parse(arguments))
+    except Broken as broken:
+        print(f"forefill simulate: {broken}", file=sys.stderr)
+        return 1
     except OSError as error:
-        print(f"forefill simulate: {error.filename}: {(error.strerror or str(error)).lower()}", file=sys.stderr)
+        sentence = f"{error.filename}: {(error.strerror or str(error)).lower()}"
     except (Unusable, InvalidManifest) as error:
-        print(f"forefill simulate: {error}", file=sys.stderr)
+        sentence = str(error)
+    print(f"forefill simulate: {sentence}", file=sys.stderr)
     return 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="forefill simulate", description=__doc__)
-    parser.add_argument("--policy", type=Path, required=True, metavar="P.yaml")
-    parser.add_argument("--demand", type=Path, required=True, metavar="DEMAND.csv")
-    parser.add_argument("--controller", default="forefill", metavar="NAME", help=", ".join(CONTROLLERS))
-    parser.add_argument("--lie", action="append", default=[], metavar="CLIENT=xF")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument("--out", type=Path, metavar="TICKS.csv")
-    parser.add_argument("--json", action="store_true")
-    return parser
-
-
-def _simulate(options: argparse.Namespace) -> int:
-    if options.controller not in CONTROLLERS:
-        raise Unusable(f"--controller is {options.controller!r}; choose one of {', '.join(CONTROLLERS)}")
-    policy, wanted = _policy(options.policy), _demand(options.demand)
-    told = lies.parse(options.lie, wanted.clients)
-    with options.out.open("w", newline="") if options.out else nullcontext() as file:
-        simulation = Simulation(policy, wanted, options.controller, lies=told, seed=options.seed, ticks=file)
-        for _ in simulation.run():
-            pass
-    totals = simulation.recorder.totals(options.controller)
-    print(json.dumps(msgspec.structs.asdict(totals)) if options.json else totals)
+def _simulate(chosen: argparse.Namespace) -> int:
+    policy = _policy(chosen.policy)
+    wanted = _demand(chosen, policy)
+    declarations = read(chosen.expect, lambda lines: expect.read(lines, wanted)) if chosen.expect else []
+    conditions, told = options.conditions(chosen, wanted.clients), lies.parse(chosen.lie, wanted.clients)
+    results = []
+    for name in chosen.compare or [chosen.controller]:
+        is_main = name == chosen.controller
+        with chosen.out.open("w", newline="", encoding="utf-8") if chosen.out and is_main else nullcontext() as file:
+            simulation = Simulation(
+                policy,
+                wanted,
+                name,
+                conditions,
+                told,
+                declarations,
+                chosen.seed,
+                0,
+                file,
+                bool(chosen.plot) and is_main,
+            )
+            _run(simulation, name, wanted.ticks)
+        results.append(simulation.recorder.totals(name))
+        if simulation.curves is not None:
+            _draw(simulation, simulation.curves, chosen)
+        if chosen.record and is_main and not chosen.json:
+            print(replay.statement(policy.key, results[-1], simulation.recorder.lateness()))
+    _show(results, chosen.json)
     return 0
+
+
+def _demand(chosen: argparse.Namespace, policy: TokenPolicy) -> Demand:
+    if chosen.record:
+        return read(chosen.record, lambda lines: replay.read(lines, policy.key))
+    return read(chosen.demand, demand.read)
+
+
+def _draw(simulation: Simulation, curves: Curves, chosen: argparse.Namespace) -> None:
+    title = f"{(chosen.record or chosen.demand).name} under {chosen.controller}"
+    try:
+        plot.draw(curves, simulation.recorder, simulation.scene, title, chosen.plot)
+    except ModuleNotFoundError as missing:
+        raise Unusable(f"--plot needs {missing.name}, which is not installed") from None
+
+
+def _run(simulation: Simulation, name: str, ticks: int) -> None:
+    with report.progress(name, ticks) as advance:
+        for _ in simulation.run():
+            advance()
+
+
+def _show(results: Sequence[Totals], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({each.controller: msgspec.structs.asdict(each) for each in results}))
+    else:
+        Console().print(report.table(results))
 
 
 def _policy(path: Path) -> TokenPolicy:
@@ -68,11 +104,12 @@ def _policy(path: Path) -> TokenPolicy:
     return policies[0]
 
 
-def _demand(path: Path) -> Demand:
+def read(path: Path, parse: Callable[[Iterable[str]], _T]) -> _T:
+    """The value of a CSV file. Raises Unusable with the file's name."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
-            return demand.read(lines)
+            return parse(lines)
     except UnicodeDecodeError:
-        raise Unusable(f"{path} is not UTF-8 text") from None
+        raise Unusable(f"{path}: is not UTF-8 text") from None
     except Unusable as error:
         raise Unusable(f"{path}: {error}") from None

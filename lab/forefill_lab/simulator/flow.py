@@ -36,8 +36,8 @@ class Flow:
     """
 
     __slots__ = (
-        "bucket", "denies_all", "drift", "dropped", "has_passed_all", "late", "looked_at", "max_wait_seconds", "max_waiting",
-        "meter", "offered", "offset", "on_time", "passes_all", "queue", "timeline", "unit", "waited",
+        "bucket", "denies_all", "drift", "dropped", "has_passed_all", "late", "looked_at", "max_wait_seconds",
+        "max_waiting", "meter", "offered", "offset", "on_time", "passes_all", "queue", "timeline", "unit", "waited",
         "waiting", "waits",
     )  # fmt: skip
 

@@ -75,9 +75,10 @@ class Invariants:
         if not rate.min * (1 - SLACK) <= terms.adjusted <= rate.max * (1 + SLACK):
             bounds = f"from {rate.min:.6g} to {rate.max:.6g}"
             raise Broken(f"tick {tick}: the adjusted rate is {terms.adjusted:.6g}, but must be {bounds} (3)")
-        planned = fsum(plan.rates.values())
-        if planned > rate.max * (1 + SLACK):
-            raise Broken(f"tick {tick}: grants of {planned:.6g} are planned, but max is {rate.max:.6g} (3)")
+        planned = plan.planned + plan.pool_rate
+        if planned > plan.available * (1 + SLACK) or plan.available > rate.max * (1 + SLACK):
+            there = f"of {plan.available:.6g} there are, and max is {rate.max:.6g}"
+            raise Broken(f"tick {tick}: grants and pool of {planned:.6g} are planned, {there} (3)")
 
     def _tokens_are_kept(self, tick: int, client: int) -> None:
         """5: Observe holds nobody up. And no token is lost or made on its way through a line."""

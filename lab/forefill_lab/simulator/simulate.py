@@ -18,6 +18,7 @@ from forefill_lab.simulator.demand import Demand
 from forefill_lab.simulator.expect import Declaration
 from forefill_lab.simulator.invariants import Invariants
 from forefill_lab.simulator.lies import Lie
+from forefill_lab.simulator.plot import Curves
 from forefill_lab.simulator.run import Watch, run
 from forefill_lab.simulator.ticks import Ticks
 from forefill_lab.simulator.timeline import Timeline
@@ -51,6 +52,7 @@ class Simulation:
     seed: int = 0
     warm_up: int = 0
     ticks: TextIO | None = None
+    with_curves: bool = False
     # In place of the policy's fillRate.max, to which it is then set; base and min move with it.
     capacity: Capacity | None = None
     make: Callable[[Scene], Controller] | None = None
@@ -70,12 +72,15 @@ class Simulation:
         )
         self.running = (self.make or CONTROLLERS[self.controller])(self.scene)
         self.recorder = Recorder(self.scene, self.running, self.warm_up)
+        self.curves = Curves(self.scene, self.running) if self.with_curves else None
 
     def run(self) -> Iterator[int]:
         """Advance; yields the number of each tick that is over."""
         watches: list[Watch] = [self.recorder]
         if isinstance(self.running, Fleet):
             watches.append(Invariants(self.scene, self.running))
+        if self.curves is not None:
+            watches.append(self.curves)
         if self.ticks is not None:
             watches.append(Ticks(self.ticks, self.demand, self.running))
         yield from run(self.demand, self.timeline, self.running, watches)

@@ -108,6 +108,18 @@ class Recorder:
             false_throttle=_part(self.false_throttle, offered, 0.0),
         )
 
+    def lateness(self) -> list[tuple[str, float]]:
+        """Clients with the share of their tokens that was not on time, the largest amounts of such tokens first."""
+        short = [
+            (offered - on_time, client)
+            for client, (offered, on_time) in enumerate(zip(self.offered, self.on_time, strict=True))
+        ]
+        names = self._scene.demand.clients
+        return [
+            (names[client], _part(tokens, self.offered[client], 0.0))
+            for tokens, client in sorted(short, key=lambda each: -each[0])
+        ]
+
     def _waits(self, flows: dict[int, Flow]) -> list[float]:
         waits: list[float] = []
         for client, flow in flows.items():
