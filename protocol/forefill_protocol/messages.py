@@ -167,7 +167,7 @@ class Inherited(Struct, frozen=True, omit_defaults=True):
     policy's time zone, its mean over `level`; both are empty while unknown. `ar`, `ma`, `differenced` are an ARIMA
     whose signs are those of x_t = sum ar_i x_{t-i} + e_t + sum ma_i e_{t-i}, of the differences or of the rate less
     `level`. `experts` are the first weights of the default model's experts, in the order of docs/forecasting.md;
-    empty, or summing to 1.
+    empty, or summing to 1. `recent` are the last windows of another pod of the workload, the newest last.
     """
 
     interval_seconds: Seconds
@@ -179,6 +179,7 @@ class Inherited(Struct, frozen=True, omit_defaults=True):
     ma: Annotated[list[Coefficient], Meta(max_length=8)] = []
     differenced: bool = True
     experts: Annotated[list[Amount], Meta(max_length=16)] = []
+    recent: Annotated[list[Amount], Meta(max_length=64)] = []
 
 
 class QueueSettings(Struct, frozen=True, omit_defaults=True):

@@ -180,6 +180,8 @@ class Member:
         self.tenure.grant(assignment, counted_from)
         if assignment.settings is not None and assignment.settings != self.settings:
             self._configure(assignment.settings)
+        if assignment.inherited is not None and self.predictor.inherit(assignment.inherited) and self.profile:
+            self.profile.inherit(assignment.inherited)
         self._schedule(assignment, counted_from, now)
         self.enforce(now)
         self._add_lump(assignment, now)

@@ -8,7 +8,7 @@ file.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from forefill_protocol.messages import CostRoute, Spread
+from forefill_protocol.messages import CostRoute, Inherited, Spread
 from forefill_sidecar.arrivals import MOST_SEEN, USERS, Arrivals
 from forefill_sidecar.forecast import snapshot
 from forefill_sidecar.forecast.day_profile import DayProfile
@@ -91,6 +91,11 @@ class Profile:
         pace = max(FREQUENCY_PACE, 1.0 / learned.windows)
         learned.requests_per_second += pace * (requests / seconds - learned.requests_per_second)
         learned.days.observe(rate)
+
+    def inherit(self, inherited: Inherited) -> None:
+        """Begin with the days of the pod's workload."""
+        if not self._learned.windows:
+            self._learned.days.inherit(inherited.level, inherited.weekday, inherited.weekend)
 
     def gap(self) -> None:
         """Windows passed that nobody measured: the next request says nothing of the time between requests."""

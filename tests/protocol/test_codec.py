@@ -84,6 +84,7 @@ INHERITED = messages.Inherited(
     ma=[-0.7],
     differenced=True,
     experts=[0.5, 0.25, 0.25],
+    recent=[11.0, 14.0, 9.5],
 )
 UP: dict[str, messages.Up] = {
     "hello": messages.Hello(

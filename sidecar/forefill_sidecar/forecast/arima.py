@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 # The fit to many clients at once when none has been made for this one: smoothing whose errors persist a little.
 COMMON_AR, COMMON_MA = (0.3,), (-0.7,)
+LONGEST = 8
 
 
 def stable(coefficients: list[float]) -> bool:
@@ -40,6 +41,14 @@ class Arima:
         if not stable([-each for each in self.ma]):
             raise ValueError(f"ma is {self.ma}; the process would not be invertible")
         self.values, self.errors = [0.0] * len(self.ar), [0.0] * len(self.ma)
+
+    def resize(self, plain: object) -> None:
+        """Make room for the coefficients of a snapshot, which may have been inherited."""
+        for name, recent in (("ar", "values"), ("ma", "errors")):
+            held = plain.get(name) if isinstance(plain, dict) else None
+            if isinstance(held, list) and len(held) <= LONGEST:
+                setattr(self, name, [0.0] * len(held))
+                setattr(self, recent, [0.0] * len(held))
 
     def observe(self, value: float) -> None:
         self.seen += 1

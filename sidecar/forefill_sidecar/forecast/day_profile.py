@@ -42,6 +42,13 @@ class DayProfile:
         slots.seen[slot] += 1
         slots.means[slot] += max(pace, 1.0 / slots.seen[slot]) * (value - slots.means[slot])
 
+    def inherit(self, level: float, weekday: list[float], weekend: list[float]) -> None:
+        """Begin with the days of others: SLOTS factors of `level` each, or none."""
+        self.level = level
+        for slots, factors in ((self.weekday, weekday), (self.weekend, weekend)):
+            if len(factors) == SLOTS:
+                slots.means, slots.seen = [level * factor for factor in factors], [1] * SLOTS
+
     def skip(self, windows: int) -> None:
         """How far demand was from its profile is soon forgotten."""
         self.residual *= (1.0 - RESIDUAL_PACE) ** windows

@@ -37,6 +37,11 @@ class HoltWinters:
         self.seasonal[slot] += self.gamma * (value - level - self.seasonal[slot])
         self.level = level
 
+    def inherit(self, level: float, factors: list[float]) -> None:
+        """Begin with the day of others: equal parts of it as factors of `level`."""
+        self.level, self.seen, slots = level, 1, len(self.seasonal)
+        self.seasonal = [level * (factors[slot * len(factors) // slots] - 1.0) for slot in range(slots)]
+
     def skip(self, windows: int) -> None:
         self.trend *= self.phi**windows
 

@@ -4,9 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from forefill_protocol.messages import Forecast
+from forefill_protocol.messages import Forecast, Inherited
 from forefill_sidecar import forecast
-from forefill_sidecar.forecast import quantiles, snapshot
+from forefill_sidecar.forecast import inheritance, quantiles, snapshot
+from forefill_sidecar.forecast.arima import Arima
 from forefill_sidecar.forecast.quantiles import ErrorQuantiles
 from forefill_sidecar.forecast.season import Season
 from forefill_sidecar.forecast.simple_smoothing import SimpleSmoothing
@@ -111,6 +112,21 @@ class Predictor:
         self.season.align(second_of_week)
         self._issued = self._issue()
 
+    def inherit(self, inherited: Inherited) -> bool:
+        """Begin where the pod's workload is. False, and nothing changed, when something was learned already."""
+        if self._level.seen:
+            return False
+        self._model = inheritance.prepared(self._model, inherited)
+        present, rehearsed = self.season.second_of_week, inheritance.rehearsal(inherited, self.season)
+        self.season.advance(-len(rehearsed))
+        for rate in rehearsed:
+            self.observe(rate)
+        inheritance.weigh(self._model, inherited)
+        # Forecast again, now by the inherited weights.
+        self._model.skip(0)
+        self.align(present)
+        return True
+
     def snapshot(self) -> Plain:
         """Everything learned, as plain values. Forecasts not yet scored stay behind: a restart is a gap."""
         return {
@@ -141,6 +157,8 @@ class Predictor:
             raise ValueError(f"the snapshot is of model {plain.get('model')!r}, not {self.name!r}")
         if plain.get("interval_seconds") != self.season.interval_seconds:
             raise ValueError(f"the snapshot is of windows of {plain.get('interval_seconds')!r} s")
+        if isinstance(self._model, Arima):
+            self._model.resize(plain.get("state"))
         snapshot.put(self._model, plain.get("state"))
         snapshot.put(self._level, plain.get("level"))
         snapshot.put(self._errors, plain.get("errors"))
