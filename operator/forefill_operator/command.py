@@ -8,7 +8,7 @@ from typing import Any
 
 import uvloop
 
-from forefill_operator import logs
+from forefill_operator import logs, sharing
 from forefill_operator.usage import Address, Misused, parse_address
 
 DESCRIPTION = """\
@@ -70,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     )
     cluster.add_argument("--ticket-secret", help="Secret that keeps the keys of tickets (default: the CA's)")
     cluster.add_argument("--lease", help="Lease that the answering operator holds")
+    sharing.add_options(options)
     return options
 
 

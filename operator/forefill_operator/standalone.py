@@ -18,6 +18,7 @@ from forefill_operator.load.sources import Sources, read_sources
 from forefill_operator.metrics import Metrics
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.runtime import Clock, Runtime
+from forefill_operator.sharing import Sharing, controller_of, sharing_of
 from forefill_operator.state_folder import Served
 from forefill_operator.stream_server import StreamServer
 from forefill_operator.tickets import Key
@@ -47,7 +48,7 @@ async def run(options: argparse.Namespace) -> None:
         raise Misused(f"{error.filename}: {error.strerror}") from None
     except (identity.BadTokenFile, manifests.InvalidManifest, ValueError) as error:
         raise Misused(str(error)) from None
-    await _serve(options, tokens, folder, context, keys, sources)
+    await _serve(options, tokens, folder, context, keys, sources, sharing_of(options))
 
 
 async def _serve(
@@ -57,8 +58,9 @@ async def _serve(
     context: ssl.SSLContext,
     keys: Sequence[Key],
     sources: Sources,
+    sharing: Sharing | None,
 ) -> None:
-    controller, metrics, served = Controller(), Metrics(), Served(options.state / "served")
+    controller, metrics, served = controller_of(sharing), Metrics(), Served(options.state / "served")
     runtime = Runtime(
         controller,
         tokens,
@@ -71,6 +73,7 @@ async def _serve(
     runtime.chores = [
         lambda: folder.follow(controller, runtime.server, served, metrics, runtime.clock),
         watch_of(controller, sources, metrics.registry).run,
+        *([sharing.chore(runtime.server.deliver, runtime.clock)] if sharing else []),
     ]
     for policy in folder.policies.values():
         controller.put_policy(policy, runtime.clock(), is_new=served.is_new(policy))

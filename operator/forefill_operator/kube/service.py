@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from forefill_operator.controller import Controller, Deliveries
+from forefill_operator.controller import Deliveries
 from forefill_operator.kube import api, certificate_store, credentials, ticket_store
 from forefill_operator.kube.certificate_store import Names
 from forefill_operator.kube.events import Events
@@ -27,6 +27,7 @@ from forefill_operator.load.sources import InvalidSources, Sources, read_sources
 from forefill_operator.metrics import Metrics
 from forefill_operator.profiling import Profiler
 from forefill_operator.runtime import Chore, Runtime
+from forefill_operator.sharing import Sharing, controller_of, sharing_of
 from forefill_operator.tickets import Key
 from forefill_operator.usage import Misused
 
@@ -58,22 +59,38 @@ async def run(options: argparse.Namespace) -> None:
     except InvalidSources as invalid:
         raise Misused(str(invalid)) from None
     async with api.Api(found) as client:
-        leadership = Leadership(client, options.namespace, options.lease, socket.gethostname(), time.monotonic)
-        await leadership.acquire()
-        await Service(client, options, leadership, sources).run()
+        sharing = sharing_of(options)
+        leadership = None if sharing else await _lead(client, options)
+        await Service(client, options, leadership, sharing, sources).run()
+
+
+async def _lead(client: api.Api, options: argparse.Namespace) -> Leadership:
+    leadership = Leadership(client, options.namespace, options.lease, socket.gethostname(), time.monotonic)
+    await leadership.acquire()
+    return leadership
 
 
 class Service:
-    """Everything with a lifetime, from the first list to the last goodbye."""
+    """Everything with a lifetime, from the first list to the last goodbye.
 
-    def __init__(self, client: api.Api, options: argparse.Namespace, leadership: Leadership, sources: Sources) -> None:
+    Without a store to share, whoever holds the Lease (`leadership`) answers; with one, every operator does.
+    """
+
+    def __init__(
+        self,
+        client: api.Api,
+        options: argparse.Namespace,
+        leadership: Leadership | None,
+        sharing: Sharing | None,
+        sources: Sources,
+    ) -> None:
         self._client = client
         self._leadership = leadership
         self._ticket_secret = options.namespace, options.ticket_secret or options.ca_secret
         self._keys: tuple[Key, ...] = ()
         self._serving = _serving(client, options)
         self._listed_at: float | None = None
-        controller = self._controller = Controller()
+        controller = self._controller = controller_of(sharing)
         self._metrics = Metrics()
         self._policies = Policies(client, controller, self._deliver, time.monotonic)
         self._watch = PolicyWatch(self._seen_in_thread, client.credentials)
@@ -92,6 +109,7 @@ class Service:
                 Reaper(client, controller, self._deliver, time.monotonic).watch,
                 self._keep_certificates,
                 watch_of(controller, sources, self._metrics.registry, client).run,
+                *([sharing.chore(self._deliver, time.monotonic)] if sharing else []),
             ],
             alive=self._alive,
             ready=self._ready,
@@ -102,16 +120,17 @@ class Service:
         self._loop = asyncio.get_running_loop()
         self._runtime.stop_on_signals()
         Profiler().on_signal()
-        holding = self._loop.create_task(self._hold_lease())
+        holding = self._loop.create_task(self._hold_lease(self._leadership)) if self._leadership else None
         try:
             await self._serve()
         finally:
             await self._watch.close()
-            holding.cancel()
-            await asyncio.wait([holding])
-            if self._leadership.held:
+            if holding:
+                holding.cancel()
+                await asyncio.wait([holding])
+            if self._leadership and self._leadership.held:
                 await self._leadership.release()
-        if not holding.cancelled():
+        if holding and not holding.cancelled():
             holding.result()
 
     async def _serve(self) -> None:
@@ -122,10 +141,10 @@ class Service:
             self._watch.start()
             await self._runtime.run()
 
-    async def _hold_lease(self) -> None:
+    async def _hold_lease(self, leadership: Leadership) -> None:
         """However it ends, this operator must not answer after it."""
         try:
-            await self._leadership.keep()
+            await leadership.keep()
         except Lost as lost:
             _log.error("this operator stops answering: %s", lost)
         finally:
