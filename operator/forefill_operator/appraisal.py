@@ -7,16 +7,22 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from forefill_operator.anomaly import contradiction
 from forefill_operator.anomaly.finding import STANDING_INTERVALS, Anomaly, Finding, Verdict, bounded
 from forefill_operator.anomaly.impossible import impossible
+from forefill_operator.anomaly.sensitivity import SENSITIVITIES
 from forefill_operator.client import Client
-from forefill_operator.record import Record
+from forefill_operator.record import Record, Window
 from forefill_operator.spec import Spec
 from forefill_operator.workload import Workloads
 from forefill_protocol.messages import PolicyReport
 
 # How much of the difference between a client's skill and the mean becomes priority.
 SKILL_SHARE = 0.5
+# Below this trust a forecast is called untrue; from the other on, a surprising demand is no reason to doubt it.
+UNTRUE, PROVEN = 0.2, 0.5
+# Who has not reported for so many intervals is away: nothing can contradict it.
+AWAY_INTERVALS = 2.0
 
 
 class Appraisal(Struct, frozen=True, gc=False):
@@ -39,6 +45,7 @@ class Appraiser:
 
     def __init__(self, spec: Spec) -> None:
         self._records: dict[str, Record] = {}
+        self._uids: dict[str, str] = {}
         self._workloads = Workloads()
         self._skilled = 0
         self._skill_sum = 0.0
@@ -50,29 +57,37 @@ class Appraiser:
         self._lowest = 1.0 - spec.priority.max_penalty
         self._highest = 1.0 + spec.priority.max_boost
         self._action: Verdict = spec.anomaly.action
+        self._sensitivity = SENSITIVITIES[spec.anomaly.sensitivity]
 
     def report(self, client: Client, entry: PolicyReport, now: float) -> Appraisal:
         """Take one new report: score what was forecast, then learn from it."""
         record = self._records.get(client.pod_uid) or self._join(client)
-        carried = record.backlog
+        standing = record.standing
+        if standing:
+            standing.lapse(now)
+        carried, heard_at = record.backlog, record.heard_at
         window = record.gather(entry, self._interval, now)
-        if record.missed:
-            carried = None
-        self._inspect(record, entry, carried, now)
-        record.backlog = entry.backlog
+        elapsed = now - heard_at if heard_at is not None else None
+        if finding := record.cadence.inspect(entry, elapsed, self._interval):
+            self._found(record, finding, now)
+        carried = None if record.missed else carried
+        if finding := impossible(entry, carried, record.largest, self._max_rate):
+            self._found(record, finding, now)
         if window is not None:
-            self._leave_mean(record)
-            record.learn(window)
-            self._enter_mean(record)
-        record.standing.lapse(now)
+            self._learn(client.pod_uid, record, window, now)
         return self._appraisal(record)
 
     def appraisal(self, pod_uid: str) -> Appraisal | None:
+        """As it stood after the client's last report."""
         record = self._records.get(pod_uid)
         return self._appraisal(record) if record else None
 
+    def record(self, pod_uid: str) -> Record | None:
+        """What an explanation may want beyond the appraisal."""
+        return self._records.get(pod_uid)
+
     def priority(self, pod_uid: str) -> float:
-        """clip(1 + .5 (skill - mean skill)), neutral for newcomers; weights are relative, so no budget is made."""
+        """clip(1 + .5 (skill - mean skill)), 1 for newcomers: what one gains in weight, others lose."""
         record = self._records.get(pod_uid)
         if record is None or record.trust.is_newcomer:
             return 1.0
@@ -80,52 +95,76 @@ class Appraiser:
         return min(max(1.0 + SKILL_SHARE * (record.trust.skill - mean), self._lowest), self._highest)
 
     def forget(self, pod_uid: str, now: float) -> None:
-        """The pod has ended. What was learnt of its trust stays with its workload."""
-        if record := self._records.pop(pod_uid, None):
-            self._leave_mean(record)
-            self._workloads.leave(record.workload, record.trust.value)
+        """The pod has ended. What was learnt of its trust and skill stays with its workload."""
+        record = self._records.pop(pod_uid, None)
+        if record is None:
+            return
+        self._count_skill(record, -1)
+        if self._uids.get(record.name) == pod_uid:
+            del self._uids[record.name]
+        if record.workload is not None:
+            record.workload.leave(pod_uid, record.trust.value, record.trust.skill)
 
     def pardon(self, pod_uid: str, now: float) -> None:
         """Somebody vouches for the client: what stands against it is dropped, and it is trusted as at first."""
         if record := self._records.get(pod_uid):
             record.standing.clear()
-            record.trust.value = 1.0
+            record.strikes = 0
+            record.trust.pardon()
 
     def measured(self, rates: Mapping[str, float], now: float) -> None:
-        """What the upstream itself counted of each client, tokens/s by pod name."""
+        """What the upstream itself counted of each client, tokens/s by pod as NAMESPACE/NAME."""
+        for name, rate in rates.items():
+            record = self._records.get(self._uids.get(name, ""))
+            if record is None or record.heard_at is None or now > record.heard_at + AWAY_INTERVALS * self._interval:
+                continue
+            if not contradiction.contradicts(record.admitted, rate, self._max_rate):
+                record.strikes = 0
+                continue
+            record.strikes += 1
+            if record.strikes >= contradiction.STRIKES:
+                sentence = contradiction.sentence(record.admitted, rate, record.strikes)
+                self._found(record, Finding("Contradicted", sentence, "Clamp"), now)
 
     def _join(self, client: Client) -> Record:
-        workload = f"{client.namespace}/{client.workload}" if client.workload else ""
-        record = self._records[client.pod_uid] = Record(workload, self._workloads.first_trust(workload))
+        workload = self._workloads.get(f"{client.namespace}/{client.workload}") if client.workload else None
+        record = self._records[client.pod_uid] = Record(client.name, workload)
+        self._uids[client.name] = client.pod_uid
         return record
 
-    def _inspect(self, record: Record, entry: PolicyReport, carried: float | None, now: float) -> None:
-        if entry.cost is not None:
-            record.largest = max(record.largest, entry.cost.p95)
-        if finding := impossible(entry, carried, record.largest, self._max_rate):
-            self._found(record, finding, now)
+    def _learn(self, pod_uid: str, record: Record, window: Window, now: float) -> None:
+        trust, level = record.trust, self._sensitivity
+        self._count_skill(record, -1)
+        error = record.learn(window)
+        self._count_skill(record, +1)
+        surprise: Verdict = "None" if trust.value >= PROVEN else "Ignore"
+        if alarm := record.novelty.observe(window.rate, error, window.seconds, level.ratio, now):
+            self._found(record, Finding(alarm.source, alarm.sentence, surprise), now)
+        if trust.value < UNTRUE:
+            self._found(record, Finding("Untrue", trust.sentence(record.shadow.usual), "Ignore"), now)
+        if record.workload is not None:
+            cohort = record.workload.cohort
+            if apart := cohort.inspect(pod_uid, record.shadow.level, level.deviations, self._interval, now):
+                harmful = apart.is_above and trust.value < UNTRUE
+                verdict: Verdict = "Clamp" if harmful else surprise
+                self._found(record, Finding("OffCohort", apart.sentence, verdict), now)
 
     def _found(self, record: Record, finding: Finding, now: float) -> None:
         record.standing.add(finding, now, now + STANDING_INTERVALS * self._interval)
 
-    def _enter_mean(self, record: Record) -> None:
+    def _count_skill(self, record: Record, sign: int) -> None:
         if not record.trust.is_newcomer:
-            self._skilled += 1
-            self._skill_sum += record.trust.skill
-
-    def _leave_mean(self, record: Record) -> None:
-        if not record.trust.is_newcomer:
-            self._skilled -= 1
-            self._skill_sum -= record.trust.skill
+            self._skilled += sign
+            self._skill_sum += sign * record.trust.skill
 
     def _appraisal(self, record: Record) -> Appraisal:
         shadow, trust, standing = record.shadow, record.trust, record.standing
         return Appraisal(
             shadow=shadow.mean,
-            shadow_spread=max(shadow.p95 - shadow.mean, 0.0),
+            shadow_spread=max(shadow.offset95 * shadow.size, 0.0),
             trust=trust.value,
             skill=trust.skill,
             is_newcomer=trust.is_newcomer,
-            verdict=bounded(standing.verdict, self._action),
-            anomalies=standing.anomalies,
+            verdict=bounded(standing.verdict, self._action) if standing else "None",
+            anomalies=standing.anomalies if standing else (),
         )

@@ -19,22 +19,26 @@ LEAST_ROOT = 0.25
 
 
 class Shadow:
-    """`mean` is the forecast of the next window, tokens/s.
+    """`mean`, `p90` and `p95` forecast the next window, `size` its absolute error; tokens/s.
 
     `unit` is the usual absolute error over the square root of the forecast (as the noise of counts grows), `usual` the
     demand of windows in which the client did not rest; offsets are in units.
     """
 
     __slots__ = (
+        "_root",
         "deviation",
         "level",
         "mean",
         "offset50",
         "offset90",
         "offset95",
+        "p90",
+        "p95",
         "phi",
         "product",
         "seen",
+        "size",
         "square",
         "unit",
         "usual",
@@ -42,8 +46,9 @@ class Shadow:
 
     def __init__(self) -> None:
         self.level = self.deviation = self.product = self.square = self.phi = 0.0
-        self.unit = self.usual = self.mean = 0.0
+        self.unit = self.usual = self.mean = self.size = self.p90 = self.p95 = 0.0
         self.offset50, self.offset90, self.offset95 = FIRST_OFFSETS
+        self._root = 1.0
         self.seen = 0
 
     def observe(self, rate: float) -> None:
@@ -53,7 +58,7 @@ class Shadow:
         if rate > IDLE * self.usual or self.mean > IDLE * self.usual:
             if seen > 1:
                 self._learn(rate, start)
-            self.usual += (USUAL_PACE if start < USUAL_PACE else start) * (rate - self.usual)
+            self._follow_usual(rate, start)
         self.level += (LEVEL_PACE if start < LEVEL_PACE else start) * (rate - self.level)
         before, self.deviation = self.deviation, rate - self.level
         self.product += (1.0 - MOMENT_DECAY) * (before * self.deviation - self.product)
@@ -63,9 +68,15 @@ class Shadow:
             self.phi = HIGHEST_PHI if phi > HIGHEST_PHI else LOWEST_PHI if phi < LOWEST_PHI else phi
         self._forecast()
 
+    def _follow_usual(self, rate: float, start: float) -> None:
+        usual = self.usual
+        if self.seen > SETTLED and rate > MOST_UNITS * usual > 0.0:
+            rate = MOST_UNITS * usual
+        self.usual = usual + (USUAL_PACE if start < USUAL_PACE else start) * (rate - usual)
+
     def _learn(self, rate: float, start: float) -> None:
         unit = self.unit
-        scaled = (rate - self.mean) / self._root()
+        scaled = (rate - self.mean) / self._root
         if unit > 0.0:
             below = scaled / unit
             low = self.offset50 + STEP * (0.5 if below > self.offset50 else -0.5)
@@ -86,21 +97,10 @@ class Shadow:
 
     def _forecast(self) -> None:
         mean = self.level + self.phi * self.deviation
-        self.mean = mean if mean > 0.0 else 0.0
-
-    def _root(self) -> float:
+        self.mean = mean = mean if mean > 0.0 else 0.0
         least = LEAST_ROOT * self.usual
-        return sqrt(self.mean if self.mean > least else least) or 1.0
-
-    @property
-    def size(self) -> float:
-        """The absolute error to expect of the next forecast, tokens/s."""
-        return self.unit * self._root()
-
-    @property
-    def p90(self) -> float:
-        return max(self.mean + self.offset90 * self.size, 0.0)
-
-    @property
-    def p95(self) -> float:
-        return max(self.mean + self.offset95 * self.size, 0.0)
+        self._root = root = sqrt(mean if mean > least else least) or 1.0
+        self.size = size = self.unit * root
+        p90, p95 = mean + self.offset90 * size, mean + self.offset95 * size
+        self.p90 = p90 if p90 > 0.0 else 0.0
+        self.p95 = p95 if p95 > 0.0 else 0.0

@@ -27,6 +27,7 @@ LEAST_LOSS = 0.01
 # No single window counts more than this many usual losses, once these are settled.
 MOST_LOSSES, MOST_SIZES, SETTLED = 4.0, 8.0, 20
 NEWCOMER_WINDOWS = 30
+TINY = 1e-12
 
 
 class Claim(NamedTuple):
@@ -46,7 +47,7 @@ def loss(mean: float, p90: float, p95: float, rate: float) -> float:
 
 
 class Trust:
-    """`value` in [0, 1]; `scored` active windows. Losses and leans are tokens/s.
+    """`value` in [0, 1]; `scored` active windows. Losses and leans are tokens/s, `first_skill` is what is expected.
 
     `excess` is the client's loss less the shadow's, `variance` that of one window's; `lean` and `shadow_lean` are mean
     errors, `square` the shadow's mean squared error.
@@ -55,6 +56,7 @@ class Trust:
     __slots__ = (
         "client_loss",
         "excess",
+        "first_skill",
         "lean",
         "scored",
         "shadow_lean",
@@ -64,8 +66,9 @@ class Trust:
         "variance",
     )
 
-    def __init__(self, value: float = 1.0) -> None:
+    def __init__(self, value: float = 1.0, first_skill: float = 0.0) -> None:
         self.value = value
+        self.first_skill = first_skill
         self.scored = 0
         self.client_loss = self.shadow_loss = self.excess = self.variance = 0.0
         self.lean = self.shadow_lean = self.square = 0.0
@@ -76,7 +79,7 @@ class Trust:
         if rate <= ACTIVE * usual:
             return
         self.scored += 1
-        floor = LEAST_LOSS * usual
+        floor = LEAST_LOSS * usual + TINY
         excess = self._follow_losses(claim, shadow, rate, floor)
         lean = self._follow_leans(claim.mean, shadow, rate, usual)
         deserved = 1.0 - max((excess - TOLERATED) / RANGE, (lean - TOLERATED_LEAN) / LEAN_RANGE)
@@ -88,26 +91,30 @@ class Trust:
         theirs = loss(claim.mean, claim.p90, claim.p95, rate)
         ours = loss(shadow.mean, shadow.p90, shadow.p95, rate)
         if self.scored == 1:
-            self.client_loss = self.shadow_loss = ours
+            self.shadow_loss, self.client_loss = ours, (1.0 - self.first_skill) * ours
         if self.scored > SETTLED:
-            most = MOST_LOSSES * max(self.shadow_loss, floor)
-            ours, theirs = min(ours, most), min(theirs, most)
-        pace = max(SKILL_PACE, 1.0 / self.scored)
+            most = MOST_LOSSES * (self.shadow_loss if self.shadow_loss > floor else floor)
+            ours = ours if ours < most else most
+            theirs = theirs if theirs < most else most
+        pace = SKILL_PACE if SKILL_PACE * self.scored > 1.0 else 1.0 / self.scored
         self.client_loss += pace * (theirs - self.client_loss)
         self.shadow_loss += pace * (ours - self.shadow_loss)
         excess, variance = self.excess, self.variance
-        haste = excess / sqrt(variance + excess * excess) if excess > 0.0 else 0.0
+        haste = excess / (sqrt(variance + excess * excess) + TINY) if excess > 0.0 else 0.0
         pace = PACE * (1.0 + HASTE * haste)
         off = theirs - ours - excess
         self.variance += pace * (off * off - variance)
         self.excess += pace * off
         chance = CHANCE * sqrt(self.variance * pace / (2.0 - pace))
-        return (self.excess - chance) / max(self.shadow_loss, floor)
+        return (self.excess - chance) / (self.shadow_loss if self.shadow_loss > floor else floor)
 
     def _follow_leans(self, mean: float, shadow: Shadow, rate: float, usual: float) -> float:
         """How much farther the client's mean leans than the shadow's, beyond chance, in shares of the usual demand."""
-        most = MOST_SIZES * max(shadow.size, 2.0 * LEAST_LOSS * usual)
-        theirs, ours = min(max(rate - mean, -most), most), min(max(rate - shadow.mean, -most), most)
+        least = 2.0 * LEAST_LOSS * usual
+        most = MOST_SIZES * (shadow.size if shadow.size > least else least)
+        theirs, ours = rate - mean, rate - shadow.mean
+        theirs = -most if theirs < -most else theirs if theirs < most else most
+        ours = -most if ours < -most else ours if ours < most else most
         self.lean += LEAN_PACE * (theirs - self.lean)
         self.shadow_lean += LEAN_PACE * (ours - self.shadow_lean)
         self.square += LEAN_PACE * (ours * ours - self.square)
@@ -121,4 +128,18 @@ class Trust:
     @property
     def skill(self) -> float:
         """1 - the client's loss over the shadow's: above 0 it forecasts better than the operator could."""
-        return 1.0 - self.client_loss / self.shadow_loss if self.shadow_loss > 0.0 else 0.0
+        return 1.0 - self.client_loss / self.shadow_loss if self.shadow_loss > 0.0 else self.first_skill
+
+    def pardon(self) -> None:
+        """Forget the evidence against the client; its skill stays."""
+        self.value = 1.0
+        self.excess = self.lean = self.shadow_lean = 0.0
+
+    def sentence(self, usual: float) -> str:
+        """Why the forecast is not believed."""
+        times = self.client_loss / self.shadow_loss if self.shadow_loss > 0.0 else 1.0
+        lean = -self.lean / usual if usual > 0.0 else 0.0
+        return (
+            f"its forecasts cost {times:.2f} times what the operator's own would have, "
+            f"and its mean was {lean:+.0%} of its usual demand off"
+        )

@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Kind = Literal["Impossible", "Contradicted", "Cadence", "Replay", "Untrue", "Shift", "OffProfile", "OffCohort"]
+Kind = Literal["Impossible", "Contradicted", "Cadence", "Replay", "Untrue", "Jump", "Shift", "OffProfile", "OffCohort"]
 Verdict = Literal["None", "Ignore", "Clamp", "Quarantine"]
 
 VERDICTS: tuple[Verdict, ...] = ("None", "Ignore", "Clamp", "Quarantine")
@@ -60,6 +60,9 @@ class Standing:
         """Findings not seen again in time are over: a client recovers by itself."""
         for kind in [kind for kind, held in self._held.items() if held.until <= now]:
             del self._held[kind]
+
+    def __bool__(self) -> bool:
+        return bool(self._held)
 
     def clear(self) -> None:
         self._held.clear()

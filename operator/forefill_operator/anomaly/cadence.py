@@ -1,0 +1,62 @@
+"""Reports that come too often, that claim more time than passed, or that repeat what was said before."""
+
+from array import array
+
+from forefill_operator.anomaly.finding import Finding
+from forefill_protocol.messages import PolicyReport
+
+# Reports within one interval, early ones included, that no sidecar sends.
+MOST_REPORTS = 6.0
+# Windows may claim this many intervals more than passed between the reports: networks delay.
+MOST_AHEAD = 1.0
+# Latencies are measured to the microsecond; so many windows that repeat them to the last digit are copies.
+REMEMBERED, COPIES = 8, 5
+
+
+class Cadence:
+    """`level` of a leaky bucket that one report fills by one and an interval drains by one; `ahead` in seconds."""
+
+    __slots__ = ("_ahead", "_copies", "_level", "_prints")
+
+    def __init__(self) -> None:
+        self._level = self._ahead = 0.0
+        self._copies = 0
+        self._prints = array("q")
+
+    def inspect(self, entry: PolicyReport, elapsed: float | None, interval: float) -> Finding | None:
+        """`elapsed` seconds since the report before, None when this is the first."""
+        self._level += 1.0
+        if elapsed is not None:
+            self._level = max(self._level - elapsed / interval, 0.0)
+            self._ahead = max(self._ahead + entry.window_seconds - elapsed, 0.0)
+        if self._level > MOST_REPORTS:
+            reports = self._level
+            self._level = 1.0
+            return Finding(
+                "Cadence", f"it sent {reports:.0f} reports more than {interval:g} s intervals passed", "Ignore"
+            )
+        if self._ahead > MOST_AHEAD * interval:
+            ahead, self._ahead = self._ahead, 0.0
+            return Finding("Cadence", f"its windows claim {ahead:.1f} s more than passed between its reports", "Ignore")
+        return self._copied(entry)
+
+    def _copied(self, entry: PolicyReport) -> Finding | None:
+        latency = entry.upstream_seconds
+        if latency is None:
+            return None
+        fingerprint = hash((entry.offered, entry.requests, latency.mean, latency.p95, entry.window_seconds))
+        if fingerprint in self._prints:
+            self._copies += 1
+        else:
+            self._copies = 0
+            self._prints.append(fingerprint)
+            del self._prints[:-REMEMBERED]
+        if self._copies < COPIES:
+            return None
+        self._copies = 0
+        return Finding(
+            "Replay",
+            f"its last {COPIES} windows repeat earlier ones to the last digit "
+            f"({entry.offered:.6g} tokens, {latency.mean:.6g} s)",
+            "Ignore",
+        )
