@@ -56,6 +56,9 @@ cluster-up: $(STAMP) ## start the real single-node cluster with both images (a q
 cluster-down: $(STAMP) ## stop it and leave nothing behind
 	@$(BIN)/python -m forefill_lab.cluster down
 
+lock: $(STAMP) ## write down, with hashes, what the images install (needs the package index)
+	@$(BIN)/python -m forefill_lab.supply.lock
+
 images: $(STAMP) ## build the images of operator and sidecar
 	@$(BIN)/python -m forefill_lab.cluster images
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,23 @@ def test_the_dockerfile_copies_only_what_the_key_covers(recipe: images.Recipe) -
     copied = [
         word for line in lines if line.startswith("COPY ") and "--from" not in line for word in line.split()[1:-1]
     ]
-    assert set(copied) <= set(recipe.inputs)
+    covered = {Path(word): {Path(word), *Path(word).parents} for word in copied}
+    assert [path for path, above in covered.items() if above.isdisjoint(map(Path, recipe.inputs))] == []
+    assert len(copied) > 5
+
+
+@pytest.mark.parametrize("recipe", images.RECIPES, ids=lambda recipe: recipe.name)
+def test_what_an_image_needs_of_others_outlives_a_change_of_our_own_code(recipe: images.Recipe, tmp_path: Path) -> None:
+    for entry in recipe.inputs:
+        source = REPOSITORY / entry
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, tmp_path / entry)
+    before = images.dependencies(recipe, tmp_path), images.tag(recipe, tmp_path)
+    (tmp_path / "protocol" / "new.py").touch()
+    after = images.dependencies(recipe, tmp_path), images.tag(recipe, tmp_path)
+    assert (after[0] == before[0], after[1] == before[1]) == (True, False)
+    (tmp_path / recipe.name / "requirements.txt").write_text("other==1\n")
+    assert images.dependencies(recipe, tmp_path) != before[0]
 
 
 @pytest.mark.parametrize("recipe", images.RECIPES, ids=lambda recipe: recipe.name)

@@ -19,7 +19,9 @@ from .paths import REPOSITORY, Paths
 from .progress import Progress
 
 IGNORED = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
-COMMON_INPUTS = ("pyproject.toml", "constraints.txt", "README.md", "LICENSE", ".dockerignore", "cli", "protocol")
+DEPENDENCY_INPUTS = ("build-requirements.txt", "docker")
+COMMON_INPUTS = (*DEPENDENCY_INPUTS, "pyproject.toml", "README.md", "LICENSE", ".dockerignore", "cli", "protocol")
+DEPENDENCY_STAGE = "dependencies"
 BASE_EXCLUDES = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*")
 
 
@@ -162,7 +164,29 @@ def push(paths: Paths, name: str, archive: Path) -> None:
     os.replace(writing, archive)
 
 
+def dependencies(recipe: Recipe, root: Path = REPOSITORY) -> str:
+    """The name of the image that holds what `recipe` installs of others: it outlives changes of our own sources."""
+    inputs = (*DEPENDENCY_INPUTS, recipe.dockerfile, f"{recipe.name}/requirements.txt")
+    key = content_key(root, inputs, versions.BASE_IMAGE, base_key())
+    return f"{versions.IMAGE_PREFIX}/{recipe.name}-{DEPENDENCY_STAGE}:{key}"
+
+
+def ensure_dependencies(paths: Paths, recipe: Recipe, progress: Progress, root: Path) -> str:
+    name = dependencies(recipe, root)
+    if not succeeds(buildah(paths, "inspect", "--type=image", name)):
+        with progress.step(f"Install what {recipe.name} needs"):
+            bud(paths, recipe, name, progress, root, [f"--target={DEPENDENCY_STAGE}"])
+            forget_others(paths, name)
+    return name
+
+
 def build(paths: Paths, recipe: Recipe, name: str, progress: Progress, root: Path) -> None:
+    installed = ensure_dependencies(paths, recipe, progress, root)
+    with progress.step(f"Build {name}"):
+        bud(paths, recipe, name, progress, root, [f"--build-arg=DEPENDENCIES={installed}"])
+
+
+def bud(paths: Paths, recipe: Recipe, name: str, progress: Progress, root: Path, more: Sequence[str]) -> None:
     command = buildah(
         paths,
         "bud",
@@ -170,6 +194,9 @@ def build(paths: Paths, recipe: Recipe, name: str, progress: Progress, root: Pat
         "--pull-never",
         "--network=host",
         "--format=oci",
+        # Of the same sources comes the same image, whenever it is built.
+        "--timestamp=0",
+        *more,
         f"--build-arg=BASE={versions.BASE_IMAGE}",
         *mounts(dict(os.environ), Path.home()),
         f"--file={root / recipe.dockerfile}",
@@ -197,10 +224,9 @@ def ensure(paths: Paths, recipe: Recipe, progress: Progress, root: Path = REPOSI
     archive = paths.cache / "images" / f"{recipe.name}-{name.rpartition(':')[2]}.tar"
     if not archive.exists():
         ensure_base(paths, progress)
-        with progress.step(f"Build {name}"):
-            build(paths, recipe, name, progress, root)
-            push(paths, name, archive)
-            forget_older(paths, recipe, name, archive)
+        build(paths, recipe, name, progress, root)
+        push(paths, name, archive)
+        forget_older(paths, recipe, name, archive)
     return Image(name, archive)
 
 
@@ -209,7 +235,12 @@ def forget_older(paths: Paths, recipe: Recipe, name: str, archive: Path) -> None
     for other in archive.parent.glob(f"{recipe.name}-*.tar"):
         if other != archive:
             other.unlink()
-    repository = f"{versions.IMAGE_PREFIX}/{recipe.name}"
+    forget_others(paths, name)
+
+
+def forget_others(paths: Paths, name: str) -> None:
+    """Images of the same repository under other tags."""
+    repository = name.rpartition(":")[0]
     listed = output(buildah(paths, "images", "--format={{.Name}}:{{.Tag}}")).split()
     outdated = [other for other in listed if other.startswith(f"{repository}:") and other != name]
     if outdated:
