@@ -84,19 +84,22 @@ class Plant:
     def remove_policy(self) -> None:
         (self.folder / "policies" / "llm.yaml").unlink()
 
-    async def start_operator(self) -> Process:
+    async def start_operator(self, *more: str, port: int | None = None, health: int | None = None) -> Process:
+        """`port` and `health` are for another operator beside the first."""
+        health = health or self.health_port
         process = await self.run(
             "operator",
             "operator",
             f"--policies={self.folder / 'policies'}",
-            f"--listen=127.0.0.1:{self.operator_port}",
+            f"--listen=127.0.0.1:{port or self.operator_port}",
             f"--state={self.folder / 'state'}",
-            f"--health=127.0.0.1:{self.health_port}",
+            f"--health=127.0.0.1:{health}",
+            *more,
         )
-        await self.until(lambda: self.answers(f"http://127.0.0.1:{self.health_port}/readyz"))
+        await self.until(lambda: self.answers(f"http://127.0.0.1:{health}/readyz"))
         return process
 
-    async def start_sidecar(self, name: str, *more: str) -> Sidecar:
+    async def start_sidecar(self, name: str, *more: str, operator_port: int | None = None) -> Sidecar:
         port, admin = free_port(), free_port()
         (self.folder / f"{name}.token").write_text(f"token-{name}\n")
         process = await self.run(
@@ -105,7 +108,7 @@ class Plant:
             f"--listen=127.0.0.1:{port}",
             f"--upstream=http://127.0.0.1:{self.upstream}",
             f"--admin=127.0.0.1:{admin}",
-            f"--operator=https://127.0.0.1:{self.operator_port}",
+            f"--operator=https://127.0.0.1:{operator_port or self.operator_port}",
             "--policy=llm",
             f"--token-file={self.folder / f'{name}.token'}",
             f"--ca-file={self.folder / 'state' / 'ca.crt'}",
