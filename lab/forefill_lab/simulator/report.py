@@ -24,7 +24,7 @@ def table(totals: Sequence[Totals]) -> Table:
         padding=(0, 1, 0, 0),
     )
     shown.add_column("controller", no_wrap=True)
-    for name in ("on time", "dropped", "mean wait", "p95", "used", "over max", "worst client"):
+    for name in ("on time", "dropped", "mean wait", "p95", "used", "over", "worst client"):
         shown.add_column(name, justify="right", no_wrap=True)
     for each in totals:
         shown.add_row(
@@ -35,7 +35,7 @@ def table(totals: Sequence[Totals]) -> Table:
             f"{each.wait_p95_seconds:g} s",
             f"{each.capacity_used:.1%}",
             f"{each.over_grant:.3g}/s",
-            f"{each.worst_client} {each.worst_on_time_share:.1%}",
+            f"{each.worst_client} {each.worst_on_time_share:.0%}",
         )
     return shown
 

@@ -1,0 +1,71 @@
+"""Policies and demands that are small enough to follow by hand."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from forefill_lab.simulator.demand import Demand, demand
+from forefill_operator import schema
+from forefill_operator.policy import API_VERSION, KIND, TokenPolicy, parse_policy
+
+MANIFEST = """\
+apiVersion: forefill.io/v1alpha1
+kind: TokenPolicy
+metadata: {name: llm, namespace: ai}
+spec:
+  mode: Enforce
+  upstream: {url: "http://llm.ai.svc:8000"}
+  inject: {env: []}
+  fillRate: {base: 20, min: 20, max: 20}
+"""
+
+
+MakePolicy = Callable[..., TokenPolicy]
+
+
+@pytest.fixture
+def make_policy() -> MakePolicy:
+    """`make_policy(rate, **spec)`: min = base = max = `rate`; everything else at its default unless given."""
+
+    def make(rate: float = 20.0, **spec: Any) -> TokenPolicy:
+        manifest = {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": {"name": "llm", "namespace": "ai", "uid": "uid", "generation": 1},
+            "spec": {
+                "mode": "Enforce",
+                "upstream": {"url": "http://llm.ai.svc:8000"},
+                "inject": {"env": []},
+                "fillRate": {"base": rate, "min": rate, "max": rate},
+                **spec,
+            },
+        }
+        return parse_policy(schema.complete(manifest))
+
+    return make
+
+
+@pytest.fixture
+def poisson() -> Callable[[list[float], int], Demand]:
+    """`poisson(rates, ticks)`: one client a rate, tokens/s, in ticks of a second."""
+
+    def make(rates: list[float], ticks: int) -> Demand:
+        tokens = np.random.default_rng(1).poisson(rates, (ticks, len(rates))).astype(float)
+        return demand(tokens, 1.0, [f"c{index}" for index in range(len(rates))])
+
+    return make
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Callable[[str], list[str]]:
+    """Writes the demand that it is given beside a policy of 20 tokens/s; returns the arguments that name both."""
+    (tmp_path / "policy.yaml").write_text(MANIFEST)
+
+    def write(demand_text: str) -> list[str]:
+        (tmp_path / "demand.csv").write_text(demand_text)
+        return ["--policy", str(tmp_path / "policy.yaml"), "--demand", str(tmp_path / "demand.csv")]
+
+    return write
