@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 import yaml
+from aiohttp import web
 
 from forefill_operator.load.prometheus import Prometheus
 from forefill_operator.policy import TokenPolicy
@@ -68,17 +69,18 @@ async def test_what_is_offered_for_the_node_exporter_measures_a_real_one(
 
 
 @pytest.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Callable[[Mapping[str, Any], Mapping[str, Any]], Awaitable[Figures]]]:
-    """Starts an operator with these sources and this load in its policy; what gives its figures of loads."""
+async def start(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Figures]]]:
+    """Starts an operator with these sources, this load in its policy and more of its spec; what gives its figures."""
     processes: list[asyncio.subprocess.Process] = []
     session = aiohttp.ClientSession()
 
-    async def run(sources: Mapping[str, Any], load: Mapping[str, Any]) -> Figures:
+    async def run(sources: Mapping[str, Any], load: Mapping[str, Any], more: Mapping[str, Any] = {}) -> Figures:
         spec = {
             "upstream": {"url": "http://127.0.0.1:9"},
             "fillRate": {"base": 50, "min": 20, "max": 100},
             "report": {"intervalSeconds": 1, "leaseSeconds": 3},
             "load": dict(load),
+            **more,
         }
         manifest = {
             "apiVersion": "forefill.io/v1alpha1", "kind": "TokenPolicy", "metadata": {"name": "llm"}, "spec": spec,
@@ -102,7 +104,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Callable[[Mapping[str, Any], Ma
         async def figures() -> Mapping[str, float]:
             async with session.get(url) as response:
                 text = await response.text()
-            return {name: float(value) for name, value in re.findall(r"^(forefill_\S*load\S*) (\S+)$", text, re.M)}
+            return {name: float(value) for name, value in re.findall(r"^(forefill_\S+) (\S+)$", text, re.M)}
 
         return figures
 
@@ -126,12 +128,33 @@ KNOWN, UNKNOWN = (
 )
 
 
+TARGET = 'forefill_policy_target{policy="default/llm"}'
+
+
 async def test_an_operator_follows_a_real_prometheus(real_prometheus: str, start: Any) -> None:
     figures = await start({"prod": {"url": real_prometheus, "namespaces": ["*"]}}, {"source": "prod", "cpu": CPU})
     found = await until(figures, KNOWN, 1.0)
     assert 0.0 <= found['forefill_policy_load{part="cpu",policy="default/llm"}'] <= 1.0
     assert found['forefill_operator_load_query_seconds_count{source="prod"}'] >= 1.0
     assert not any(name.startswith("forefill_policy_load_faults") for name in found)
+
+
+async def test_the_target_falls_under_load_and_is_the_demand_s_again_when_the_source_stays_away(
+    liar: Any, start: Any
+) -> None:
+    is_away = False
+
+    async def answer(request: web.Request) -> web.Response:
+        result = [{"metric": {}, "value": [0, "1"]}]
+        return web.json_response({"data": {"result": result}}, status=500 if is_away else 200)
+
+    sources = {"prod": {"url": await liar(answer), "namespaces": ["*"]}}
+    load = {"source": "prod", "cpu": "up", "staleAfterSeconds": 1}
+    figures = await start(sources, load, {"weights": {"load": -20}})
+    await until(figures, TARGET, 30.0)
+    is_away = True
+    await until(figures, UNKNOWN, 1.0)
+    await until(figures, TARGET, 50.0)
 
 
 async def test_an_operator_goes_on_without_its_source_and_ends_in_time(start: Any) -> None:
