@@ -25,7 +25,7 @@ demo: $(STAMP) ## the main job on this machine in under a minute: static buckets
 test: $(STAMP) ## all tests, on a real Kubernetes node too where this machine can run one
 	@$(BIN)/python -m pytest -q
 
-check: lint $(STAMP) ## format, lint, types, import contracts and all tests but the cluster's
+check: lint audit $(STAMP) ## format, lint, types, import contracts, audit and all tests but the cluster's
 	@$(BIN)/python -m pytest -q -m 'not e2e'
 
 lint: $(STAMP) ## format, lint, types and import contracts
@@ -58,6 +58,12 @@ cluster-down: $(STAMP) ## stop it and leave nothing behind
 
 lock: $(STAMP) ## write down, with hashes, what the images install (needs the package index)
 	@$(BIN)/python -m forefill_lab.supply.lock
+
+sbom: $(STAMP) ## what is in both images: CycloneDX and licences, under build/sbom
+	@$(BIN)/python -m forefill_lab.supply.sbom
+
+audit: $(STAMP) ## known vulnerabilities of what the images install, where the database can be reached
+	@$(BIN)/python -m forefill_lab.supply.audit
 
 images: $(STAMP) ## build the images of operator and sidecar
 	@$(BIN)/python -m forefill_lab.cluster images
