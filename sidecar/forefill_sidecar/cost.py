@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 from forefill_protocol.messages import CostRoute, CostSettings
 
 NO_ROUTE: Final = -1
@@ -12,8 +14,7 @@ _FORGETTING: Final = 0.05
 _NUMBER: Final = re.compile(rb"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(Struct, frozen=True, gc=False):
     """What to reserve for a request. `route` is the index of the route it was found under, or NO_ROUTE."""
 
     tokens: float

@@ -25,20 +25,35 @@ class Histogram:
     total: float = 0.0
     _counts: dict[int, int] = field(default_factory=dict)
     _unsorted: list[float] = field(default_factory=list)
+    # Sizes and costs mostly repeat the one before, which is cheaper to count than to keep.
+    _latest: float = -1.0
+    _repeats: int = 0
 
     def add(self, value: float) -> None:
         """Count one value."""
+        if value == self._latest:
+            self._repeats += 1
+            return
+        if self._repeats:
+            self._count(self._latest, self._repeats)
+            self._repeats = 0
+        self._latest = value
         self._unsorted.append(value)
         if len(self._unsorted) >= _BATCH:
             self._sort()
 
+    def _count(self, value: float, times: int) -> None:
+        index = int(log(min(value, LARGEST) / SMALLEST) / GROWTH) + 1 if value > SMALLEST else 0
+        self._counts[index] = self._counts.get(index, 0) + times
+        self.count += times
+        self.total += value * times
+
     def _sort(self) -> None:
-        counts = self._counts
+        if self._repeats:
+            self._count(self._latest, self._repeats)
+            self._repeats = 0
         for value in self._unsorted:
-            index = int(log(min(value, LARGEST) / SMALLEST) / GROWTH) + 1 if value > SMALLEST else 0
-            counts[index] = counts.get(index, 0) + 1
-        self.count += len(self._unsorted)
-        self.total += sum(self._unsorted)
+            self._count(value, 1)
         self._unsorted.clear()
 
     def classes(self) -> dict[int, int]:

@@ -3,9 +3,10 @@
 import heapq
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
 from typing import Final, Literal
+
+from msgspec import Struct
 
 # Urgencies as RFC 9218 §4.1 numbers them: 0 goes first, 7 last.
 URGENCIES: Final = 8
@@ -14,8 +15,7 @@ DEFAULT_URGENCY: Final = 3
 _SPARE_DEADLINES: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True, gc=False):
     """Why a request is turned away, and in how many seconds its tokens will be there if nobody else takes them."""
 
     reason: Literal["queue_full", "waited_too_long", "denied"]
@@ -26,8 +26,7 @@ class Refusal:
 Verdict = float | Refusal
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Waiter:
+class Waiter(Struct, frozen=True, eq=False):
     """A place in the line; `decided` is called once, unless the waiter leaves before."""
 
     cost: float

@@ -19,9 +19,9 @@ class Charge:
 
     _reader: usage.UsageReader | None = None
     _status = 0
-    _taken = 0.0
     _extra = 0.0
-    _is_admitted = False
+    # What the gate took; None before it did.
+    taken: float | None = None
 
     def __init__(self, shared: Shared, request: Request) -> None:
         rule = shared.cost
@@ -52,21 +52,20 @@ class Charge:
         if arrivals.user_header and (user := head.field(arrivals.user_header)):
             arrivals.add_user(user, self.tokens)
 
-    def admit(self, taken: float) -> None:
-        """The gate took that much."""
-        self._is_admitted, self._taken = True, taken
-        if self._extra:
-            self._replace(self.tokens + self._extra)
-
     def add_body(self, count: int) -> None:
         """A body whose size nobody announced turned out to have so many bytes."""
         self._extra = self._rule.of_bytes(count)
-        if self._is_admitted and self._extra:
+        self.add_extra()
+
+    def add_extra(self) -> None:
+        """Take for such a body, as soon as the request is admitted."""
+        if self.taken is not None and self._extra:
             self._replace(self.tokens + self._extra)
+            self._extra = 0.0
 
     def give_back(self) -> None:
         """The request never reached the upstream."""
-        self._gate.give_back(self.tokens, self._taken)
+        self._gate.give_back(self.tokens, self.taken or 0.0)
 
     def watches(self, head: ResponseHead) -> bool:
         """Whether the content of this response has to be handed to `read`."""
@@ -93,5 +92,5 @@ class Charge:
             self._replace(0.0)
 
     def _replace(self, actual: float) -> None:
-        self._gate.settle(self.tokens, actual, self._taken, self._rule.debt_allowed(self._gate.bucket.burst))
+        self._gate.settle(self.tokens, actual, self.taken or 0.0, self._rule.debt_allowed(self._gate.bucket.burst))
         self.tokens = actual

@@ -10,12 +10,13 @@ from forefill_sidecar.line import Refusal
 from forefill_sidecar.proxy.exchange import Exchange
 from forefill_sidecar.proxy.fields import BadHead
 from forefill_sidecar.proxy.framing import BadBody, ChunkedFraming, Framing, LengthFraming
-from forefill_sidecar.proxy.head import RequestHead, find_end
+from forefill_sidecar.proxy.head import MAX_HEAD_BYTES, RequestHead, find_end
 from forefill_sidecar.proxy.link import Link
 from forefill_sidecar.proxy.shared import Shared
 
 # Why reading from the client is paused; it goes on when no reason is left.
 _UPSTREAM_IS_FULL, _BODY_IS_HELD, _PIPELINE_IS_LONG = 1, 2, 4
+_CARRIAGE_RETURN = 0x0D
 _NOTHING_YET = LengthFraming(0)
 
 # Where a connection is: in a head, in a body, waiting for a response, passing a tunnel's bytes, skipping the body of a
@@ -70,15 +71,16 @@ class ClientConnection(Link):
     def data_received(self, data: bytes) -> None:
         phase = self._phase
         if phase == _HEAD:
-            if self._buffer:
-                self._keep(data)
+            self._buffer = self._buffer + data if self._buffer else data
+            if self._is_choked:
+                self._hold_if_long()
             else:
-                self._buffer = data
-            self._parse()
+                self._parse()
         elif phase == _BODY:
             self._read_body(data)
         elif phase == _WAIT:
-            self._keep(data)
+            self._buffer += data
+            self._hold_if_long()
         elif phase == _TUNNEL:
             cast(Exchange, self._exchange).send_body(data)
         elif phase == _DISCARD:
@@ -179,10 +181,9 @@ class ClientConnection(Link):
     def _due_in(self, seconds: float) -> None:
         self.deadline = self._shared.crowd.soon + seconds
 
-    def _keep(self, data: bytes) -> None:
-        """Add to what is read once its turn comes; it stays bounded."""
-        self._buffer = self._buffer + data if self._buffer else data
-        if len(self._buffer) > self._shared.limits.held_bytes and (self._phase == _WAIT or self._is_choked):
+    def _hold_if_long(self) -> None:
+        """What is kept until its turn comes stays bounded."""
+        if len(self._buffer) > self._shared.limits.held_bytes:
             self.hold(_PIPELINE_IS_LONG)
 
     def _parse(self) -> None:
@@ -191,7 +192,7 @@ class ClientConnection(Link):
             return
         self._is_parsing = True
         try:
-            while self._phase == _HEAD and self._buffer and not self._is_choked and self._start_request():
+            while self._buffer and self._phase == _HEAD and not self._is_choked and self._start_request():
                 if self._holds:
                     self.release(_PIPELINE_IS_LONG)
         except BadHead as bad:
@@ -203,15 +204,11 @@ class ClientConnection(Link):
 
     def _start_request(self) -> bool:
         buffer, shared = self._buffer, self._shared
-        # RFC 9112 §2.2: empty lines before a request are ignored.
-        while buffer.startswith(b"\r\n"):
-            buffer = buffer[2:]
-        end = find_end(buffer)
-        if not end:
-            self._buffer = buffer
-            # A head that comes in pieces has its time from the first one on.
-            self.deadline = min(self.deadline, shared.crowd.soon + shared.limits.head_seconds)
-            return False
+        end = buffer.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) + 4
+        if end < 4 or buffer[0] == _CARRIAGE_RETURN:
+            buffer, end = self._look_closer(buffer)
+            if not end:
+                return False
         request = shared.read(buffer[:end])
         self._exchange = exchange = Exchange(self, shared, request)
         if request.has_body:
@@ -219,14 +216,27 @@ class ClientConnection(Link):
             self._buffer = b""
             self._phase = _BODY
             self._read_body(buffer[end:])
+            if self._exchange is not exchange:
+                return True
         else:
-            self._phase = _WAIT
             self._buffer = buffer[end:]
+            self._phase = _WAIT
             self.deadline = inf
-            exchange.end_request(0)
-        if self._exchange is exchange:
-            exchange.start(time.monotonic())
+            exchange.is_request_done = True
+            shared.meter.sized(0)
+        exchange.start(time.monotonic())
         return True
+
+    def _look_closer(self, buffer: bytes) -> tuple[bytes, int]:
+        """A head is incomplete, or empty lines come before it, which are ignored (RFC 9112 §2.2)."""
+        while buffer.startswith(b"\r\n"):
+            buffer = buffer[2:]
+        end = find_end(buffer)
+        if not end:
+            self._buffer = buffer
+            # A head that comes in pieces has its time from the first one on.
+            self.deadline = min(self.deadline, self._shared.crowd.soon + self._shared.limits.head_seconds)
+        return buffer, end
 
     def _read_body(self, data: bytes) -> None:
         framing, exchange = self._framing, cast(Exchange, self._exchange)
@@ -266,8 +276,7 @@ class ClientConnection(Link):
 
     def _next_request(self) -> None:
         self._phase = _HEAD
-        limits = self._shared.limits
-        self._due_in(limits.head_seconds if self._buffer else limits.idle_seconds)
+        self.deadline = self._shared.crowd.soon + self._shared.limits.idle_seconds
         if self._buffer:
             self._parse()
 

@@ -59,7 +59,7 @@ class Exchange:
     def __init__(self, client: Client, shared: Shared, request: Request) -> None:
         self.request = request
         self.is_last = not request.head.keeps_alive
-        self.is_unread = request.is_unread
+        self.is_plain = request.is_plain
         self._client = client
         self._shared = shared
         self._charge = Charge(shared, request)
@@ -116,7 +116,9 @@ class Exchange:
             self.is_over = True
             self._client.refuse(verdict)
             return
-        self._charge.admit(verdict)
+        self._charge.taken = verdict
+        if not self.is_plain:
+            self._charge.add_extra()
         upstream = self._shared.pool.take(now, self.request.may_repeat)
         if upstream is None:
             self._shared.pool.open(self)
@@ -137,11 +139,14 @@ class Exchange:
             if self._body:
                 data = b"".join((data, *self._body))
                 self._body = None
-        may_repeat = upstream.is_reused and request.may_repeat and self.is_request_done
-        self._replay = data if may_repeat else None
+        if upstream.is_reused and request.may_repeat and self.is_request_done:
+            self._replay = data
+        else:
+            self._replay = None
         self._upstream = upstream
         self._sent_at = now
-        upstream.begin(self, data)
+        upstream.asker = self
+        upstream.write(data)
         if self._body_bytes:
             self._body_bytes = 0
             self._client.release_body()
@@ -201,8 +206,9 @@ class Exchange:
         self._replay = None
         self.is_response_begun = True
         shared, head = self._shared, response.head
-        shared.meter.answered(now - self._sent_at)
-        shared.tally.responded(head.status, now - self._sent_at)
+        seconds = now - self._sent_at
+        shared.meter.answered(seconds)
+        shared.tally.responded(head.status, seconds)
         if head.status >= 500:
             shared.meter.failed()
         if self.is_dechunked or not self.is_request_done or shared.is_draining:
@@ -226,7 +232,8 @@ class Exchange:
     def response_done(self) -> None:
         """The response is complete; its connection has been taken care of."""
         self._upstream = None
-        self._charge.settle()
+        if not self.is_plain:
+            self._charge.settle()
         if not self.is_over:
             self.is_over = True
             self._client.finished()

@@ -5,6 +5,7 @@ are what request smuggling lives from. Section numbers are RFC 9112's unless RFC
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -14,6 +15,8 @@ from forefill_sidecar.proxy.fields import FIELD_LINES, TOKEN, BadHead, Hop
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_TARGET_BYTES: Final = 16 * 1024
+# RFC 1035 §2.3.4 ends names at 255; a colon and a port may follow.
+MAX_HOST_BYTES: Final = 261
 
 _REQUEST: Final = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e]++) HTTP/([0-9])\.([0-9])\r\n" + FIELD_LINES + rb"\r\n")
 # §4 asks for a space after the status even without a reason; servers that leave it out can't be misread.
@@ -169,6 +172,15 @@ def _is_chunked_response(hop: Hop, minor: int, status: int) -> bool:
     return True
 
 
+def _is_host(host: bytes) -> bool:
+    return len(host) <= MAX_HOST_BYTES and _matches_host(host)
+
+
+@lru_cache(64)
+def _matches_host(host: bytes) -> bool:
+    return _HOST.fullmatch(host) is not None
+
+
 def _route(method: bytes, target: bytes, host: bytes | None, minor: int) -> tuple[bytes, bytes]:
     """Origin-form target and host (§3.2)."""
     if len(target) > MAX_TARGET_BYTES:
@@ -177,7 +189,7 @@ def _route(method: bytes, target: bytes, host: bytes | None, minor: int) -> tupl
         if minor == 1:
             raise BadHead(400, "Host is missing")
         host = b""
-    if not _HOST.fullmatch(host):
+    if not _is_host(host):
         raise BadHead(400, "Host is no host")
     if target[0] == 0x2F and b"#" not in target:
         return target, host
@@ -186,7 +198,7 @@ def _route(method: bytes, target: bytes, host: bytes | None, minor: int) -> tupl
     if target == b"*" and method == b"OPTIONS":
         return target, host
     absolute = _ABSOLUTE.fullmatch(target)
-    if absolute is None or not _HOST.fullmatch(absolute[1]):
+    if absolute is None or not _is_host(absolute[1]):
         raise BadHead(400, "the target is neither a path nor a URL")
     path = absolute[2] or b"/"
     return (path if path.startswith(b"/") else b"/" + path), absolute[1]

@@ -26,7 +26,7 @@ _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", 
 class Request(Struct, frozen=True, gc=False):
     """`wire` is the head as the upstream gets it from a client in the pod; `wishes` is None for one without any.
 
-    The response's body `is_unread` when nothing but its length matters.
+    One that `is_plain` has no body, and of its response's nothing but the length matters.
     """
 
     head: RequestHead
@@ -35,7 +35,7 @@ class Request(Struct, frozen=True, gc=False):
     wishes: Wishes | None
     has_body: bool
     may_repeat: bool
-    is_unread: bool
+    is_plain: bool
 
 
 class Response(Struct, frozen=True, gc=False):
@@ -51,14 +51,15 @@ def requests(address: Address, rule: CostRule) -> Callable[[bytes], Request]:
 
     def read(raw: bytes) -> Request:
         head = parse_request(raw)
+        has_body = head.is_chunked or bool(head.content_length)
         return Request(
             head,
             rewrite.request(head, address, None),
             price(rule, head),
             wishes.read(dict(fields.pairs(head.lines))) if head.asks else None,
-            head.is_chunked or bool(head.content_length),
+            has_body,
             head.method in _IDEMPOTENT,
-            head.method != b"HEAD" and not rule.pointer,
+            not has_body and head.method != b"HEAD" and not rule.pointer,
         )
 
     return _remembering(read)
@@ -79,8 +80,8 @@ def _read_response(raw: bytes) -> Response:
 def _remembering(read: Callable[[bytes], _T]) -> Callable[[bytes], _T]:
     known = lru_cache(KNOWN_HEADS)(read)
 
-    def look(raw: bytes) -> _T:
-        return known(raw) if len(raw) <= KNOWN_HEAD_BYTES else read(raw)
+    def look(raw: bytes, limit: int = KNOWN_HEAD_BYTES) -> _T:
+        return known(raw) if len(raw) <= limit else read(raw)
 
     return look
 

@@ -11,6 +11,7 @@ from forefill_sidecar.proxy.head import MAX_HEAD_BYTES, ResponseHead, find_end
 from forefill_sidecar.proxy.known import Response, read_response
 from forefill_sidecar.proxy.link import Link
 
+_BODILESS = (204, 304)
 # The only reason to stop reading here.
 _CLIENT_IS_FULL = 1
 
@@ -22,7 +23,7 @@ class Asker(Protocol):
     is_tunnel: bool
     is_watched: bool
     is_dechunked: bool
-    is_unread: bool
+    is_plain: bool
 
     def framing_of(self, head: ResponseHead) -> Framing: ...
     def interim(self, response: Response) -> None: ...
@@ -47,15 +48,18 @@ class Keeper(Protocol):
 
 
 class UpstreamConnection(Link):
-    """Carries one exchange at a time. It `is_fit` for another until either side ends it; `stays` is the keeper's."""
+    """Carries one exchange at a time, its `asker`, who writes to it.
+
+    It `is_fit` for another until either side ends it; `stays` is the keeper's.
+    """
 
     __slots__ = (
-        "_asker",
         "_buffer",
         "_framing",
         "_head",
         "_keeper",
         "_saw_end",
+        "asker",
         "idle_until",
         "is_fit",
         "is_reused",
@@ -66,7 +70,7 @@ class UpstreamConnection(Link):
     def __init__(self, keeper: Keeper) -> None:
         super().__init__()
         self._keeper = keeper
-        self._asker: Asker | None = None
+        self.asker: Asker | None = None
         self._head: ResponseHead | None = None
         self._framing: Framing | None = None
         self._buffer = b""
@@ -88,7 +92,7 @@ class UpstreamConnection(Link):
         super().connection_lost(failure)
         self.is_fit = False
         self._keeper.closed(self)
-        asker, self._asker = self._asker, None
+        asker, self.asker = self.asker, None
         if asker is None:
             return
         if isinstance(self._framing, CloseFraming) and self._saw_end:
@@ -96,19 +100,14 @@ class UpstreamConnection(Link):
         else:
             asker.upstream_lost("the upstream closed the connection before its response was complete")
 
-    def begin(self, asker: Asker, data: bytes) -> None:
-        """Send a request's first bytes."""
-        self._asker = asker
-        self.write(data)
-
     def break_off(self) -> None:
         """End at once; the exchange hears nothing more."""
-        self._asker, self.is_fit = None, False
+        self.asker, self.is_fit = None, False
         self.abort()
 
     def leave(self) -> None:
         """End once everything written has gone out; the exchange hears nothing more."""
-        self._asker, self.is_fit = None, False
+        self.asker, self.is_fit = None, False
         self.close()
 
     def is_usable(self) -> bool:
@@ -126,23 +125,23 @@ class UpstreamConnection(Link):
         self.release(_CLIENT_IS_FULL)
 
     def pause_writing(self) -> None:
-        if self._asker is not None:
-            self._asker.pause_client()
+        if self.asker is not None:
+            self.asker.pause_client()
 
     def resume_writing(self) -> None:
-        if self._asker is not None:
-            self._asker.resume_client()
+        if self.asker is not None:
+            self.asker.resume_client()
 
     def eof_received(self) -> bool:
         self._saw_end, self.is_fit = True, False
-        asker = self._asker
+        asker = self.asker
         if asker is not None and asker.is_tunnel:
             asker.upstream_end_of_input()
             return True
         return False
 
     def data_received(self, data: bytes) -> None:
-        asker = self._asker
+        asker = self.asker
         if asker is None:
             # Nobody asked: what comes now could be taken for the answer to the next request.
             self.break_off()
@@ -175,10 +174,10 @@ class UpstreamConnection(Link):
     def _begin_response(self, asker: Asker, response: Response, data: bytes, end: int) -> None:
         now, head = time.monotonic(), response.head
         self._buffer = b""
-        if asker.is_unread and head.content_length == len(data) - end and head.status not in (204, 304):
+        if head.content_length == len(data) - end and asker.is_plain and head.status not in _BODILESS:
             # The common case, all in one piece: no framing has to be made for it.
             asker.respond(now, response, data, end)
-            self._complete(now, asker, head, is_clean=True)
+            self._complete(now, asker, head, True)
             return
         framing = self._framing = asker.framing_of(head)
         taken = framing.feed(data[end:]) + end
@@ -209,7 +208,7 @@ class UpstreamConnection(Link):
         asker.open_tunnel(response, data)
 
     def _complete(self, now: float, asker: Asker, head: ResponseHead, is_clean: bool) -> None:
-        self._asker = self._head = self._framing = None
+        self.asker = self._head = self._framing = None
         if is_clean and head.keeps_alive and asker.is_request_done and self.is_fit:
             self.is_reused = True
             if self._holds:
