@@ -5,8 +5,8 @@ from array import array
 from forefill_operator.anomaly.finding import Finding
 from forefill_protocol.messages import PolicyReport
 
-# Reports within one interval, early ones included, that no sidecar sends.
-MOST_REPORTS = 6.0
+# Reports an interval, early ones included, that go on for long; and how many more may come at once.
+USUAL_REPORTS, MOST_REPORTS = 3.0, 6.0
 # Windows may claim this many intervals more than passed between the reports: networks delay.
 MOST_AHEAD = 1.0
 # Latencies are measured to the microsecond; so many windows that repeat them to the last digit are copies.
@@ -14,7 +14,7 @@ REMEMBERED, COPIES = 8, 5
 
 
 class Cadence:
-    """`level` of a leaky bucket that one report fills by one and an interval drains by one; `ahead` in seconds."""
+    """`level` of a leaky bucket that each report fills by one and time drains; `ahead` in seconds."""
 
     __slots__ = ("_ahead", "_copies", "_level", "_prints")
 
@@ -27,14 +27,12 @@ class Cadence:
         """`elapsed` seconds since the report before, None when this is the first."""
         self._level += 1.0
         if elapsed is not None:
-            self._level = max(self._level - elapsed / interval, 0.0)
+            self._level = max(self._level - USUAL_REPORTS * elapsed / interval, 0.0)
             self._ahead = max(self._ahead + entry.window_seconds - elapsed, 0.0)
         if self._level > MOST_REPORTS:
-            reports = self._level
-            self._level = 1.0
-            return Finding(
-                "Cadence", f"it sent {reports:.0f} reports more than {interval:g} s intervals passed", "Ignore"
-            )
+            self._level = 0.0
+            sentence = f"it reports more than {USUAL_REPORTS:g} times in an interval of {interval:g} s, and goes on"
+            return Finding("Cadence", sentence, "Ignore")
         if self._ahead > MOST_AHEAD * interval:
             ahead, self._ahead = self._ahead, 0.0
             return Finding("Cadence", f"its windows claim {ahead:.1f} s more than passed between its reports", "Ignore")

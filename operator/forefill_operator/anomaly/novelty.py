@@ -17,6 +17,8 @@ PROFILE_SHARE = 0.3
 KEPT = 0.7
 # No limit is below this many times the usual deviation.
 LEAST = 3.0
+# No deviation below this share of the mean of two days is one.
+LEAST_SHARE = 0.03
 # The first day teaches limits; alarms closer than this are one.
 WARM_UP_SECONDS = DAY_SECONDS
 QUIET_SECONDS = 0.4 * DAY_SECONDS
@@ -34,9 +36,9 @@ class Watched(NamedTuple):
 
 WATCHED = (
     Watched("Jump", 3.0, "one window was {:.4g} off the forecast"),
-    Watched("Shift", 1.1, "the mean of two hours lies {:.4g} off that of two days"),
-    Watched("Shift", 0.95, "the mean of eight hours lies {:.4g} off that of two days"),
-    Watched("OffProfile", 2.5, "the mean of an hour lies {:.4g} off the profile of its day"),
+    Watched("Shift", 1.05, "the mean of two hours lies {:.4g} off that of two days"),
+    Watched("Shift", 1.05, "the mean of eight hours lies {:.4g} off that of two days"),
+    Watched("OffProfile", 2.0, "the mean of an hour lies {:.4g} off the profile of its day"),
 )
 # Of each deviation: the largest above and below today, the same before today, and the usual size.
 UP, DOWN, BEFORE, USUAL, WIDTH = 0, 1, 2, 4, 5
@@ -85,6 +87,7 @@ class Novelty:
         pace = 0.5 * seconds / DAY_SECONDS
         pace = pace if pace * self._seen > 1.0 else 1.0 / self._seen
         limits, at, alarm = self._limits, 0, None
+        least = LEAST_SHARE * self._slow
         for watched, deviation in zip(WATCHED, deviations, strict=True):
             size, side = (deviation, at) if deviation > 0.0 else (-deviation, at + 1)
             today, before, usual = limits[side], limits[side + BEFORE], limits[at + USUAL]
@@ -95,7 +98,7 @@ class Novelty:
                 limits[side] = size
             limits[at + USUAL] = usual + pace * (size - usual)
             at += WIDTH
-            if size > factor * watched.ratio * largest > 0.0:
+            if size > factor * watched.ratio * largest > 0.0 and size > least:
                 ratio = size / largest
                 if alarm is None or ratio > alarm.ratio:
                     alarm = Alarm(watched.source, ratio, _sentence(watched.words, deviation, ratio))
