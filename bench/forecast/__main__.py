@@ -1,6 +1,6 @@
 """Forecasters beside each other, on the series of FOREFILL_DATA.
 
-    FOREFILL_DATA=DIR python -m bench.forecast [--peers] [--pictures DIR] [--longer] [--write FILE.md]
+    FOREFILL_DATA=DIR python -m bench.forecast [--peers] [--pictures DIR] [--longer | --inheritance] [--write FILE.md]
 
 --peers adds statsmodels, statsforecast and river (minutes), each refitted on the last 360 windows at the same places.
 """
@@ -12,7 +12,7 @@ import tracemalloc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.forecast import measure, peers, series
+from bench.forecast import inheritance, measure, peers, series
 from bench.forecast.measure import Result, geometric_mean
 from bench.forecast.series import Series
 
@@ -26,6 +26,7 @@ PEER_SERIES = (
 PICTURES = ("autothrottle_bursty", "azure_conv_tokens", "servegen_16", "servegen_30")
 DIVERGES = 10.0
 BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
+INHERITANCE = "<!-- measured inheritance -->", "<!-- end of measured inheritance -->"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,32 +36,39 @@ def main(arguments: Sequence[str]) -> int:
         print("bench.forecast: set FOREFILL_DATA to the folder with the traces", file=sys.stderr)
         return 2
     chosen = series.longer_windows if options.longer else series.ten_seconds
+    if options.inheritance:
+        text = "\n".join(inheritance.table(Path(folder))) + "\n"
+        print(text, end="")
+        if options.write:
+            put(text, options.write, *INHERITANCE)
+        return 0
     every = [each for each in chosen(Path(folder)) if measure.worth_scoring(each)]
     lines = list(report(every, options.peers))
     text = "\n".join(lines) + "\n"
     print(text, end="")
     if options.write:
-        put(text, options.write)
+        put(text, options.write, BEGIN, END)
     if options.pictures:
         draw(every, options.pictures)
     return 0
 
 
-def put(text: str, path: Path) -> None:
+def put(text: str, path: Path, first: str, last: str) -> None:
     """Replace what stands between the two marks of a Markdown file."""
-    before, _, rest = path.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, _, rest = path.read_text().partition(first)
+    _, end, after = rest.partition(last)
     if not end:
-        raise SystemExit(f"bench.forecast: {path} does not hold {BEGIN} and {END}")
-    path.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
+        raise SystemExit(f"bench.forecast: {path} does not hold {first} and {last}")
+    path.write_text(f"{before}{first}\n{text}{last}{after}")
 
 
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(prog="python -m bench.forecast", description=__doc__.split("\n")[0])
     result.add_argument("--peers", action="store_true", help="add statsmodels, statsforecast and river")
     result.add_argument("--longer", action="store_true", help="series with windows of a minute or five instead")
+    result.add_argument("--inheritance", action="store_true", help="the first hour of new pods instead")
     result.add_argument("--pictures", type=Path, metavar="DIR", help="draw a few series here")
-    result.add_argument("--write", type=Path, metavar="FILE.md", help=f"put the tables between {BEGIN} and {END}")
+    result.add_argument("--write", type=Path, metavar="FILE.md", help="put the tables between their marks")
     return result
 
 

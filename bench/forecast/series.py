@@ -88,10 +88,10 @@ def servegen_clients(data: Path) -> list[Path]:
     return sorted(folder.glob("chunk-*-trace.csv"), key=lambda path: int(path.stem.split("-")[1]))
 
 
-def servegen(path: Path, day: int, days: int = 1, interval: float = 10.0) -> Series:
-    """`days` days of one client from day `day` on, counted from 0 as in the file."""
+def servegen(path: Path, day: int, days: int = 1, interval: float = 10.0, draw: str = "") -> Series:
+    """`days` days of one client from day `day` on, counted from 0 as in the file; another `draw` has other arrivals."""
     client = path.stem.split("-")[1]
-    generator = np.random.default_rng(zlib.crc32(f"{client}/{day}".encode()))
+    generator = np.random.default_rng(zlib.crc32(f"{draw}{client}/{day}".encode()))
     with path.open(newline="") as lines:
         rows = [row for row in csv.reader(lines) if 0 <= float(row[0]) - day * DAY_SECONDS < days * DAY_SECONDS]
     values = np.zeros(int(days * DAY_SECONDS / interval))

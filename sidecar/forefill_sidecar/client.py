@@ -70,10 +70,19 @@ class Forefill:
         return waited
 
     def expect(
-        self, tokens: float, after_seconds: float | None = None, for_seconds: float = 1.0, at: str | None = None
+        self,
+        tokens: float,
+        after_seconds: float | None = None,
+        for_seconds: float = 1.0,
+        at: str | None = None,
+        id: str = "",
+        by: str = "",
     ) -> None:
-        """Declare work to come: `tokens` in all, from `at` (ISO 8601 with offset) or in `after_seconds`."""
-        document = {"tokens": tokens, "policy": self._policy, "for_seconds": for_seconds}
+        """Declare work to come: `tokens` in all, from `at` (ISO 8601 with offset) or in `after_seconds`.
+
+        The same `id` again replaces what was said before. What `by` declares counts as far as it came true so far.
+        """
+        document = {"tokens": tokens, "policy": self._policy, "for_seconds": for_seconds, "id": id, "by": by}
         document |= {"after_seconds": after_seconds, "at": at}
         self._post("/v1/expect", document, MARGIN_SECONDS)
 

@@ -54,6 +54,9 @@ async def test_expect_declares_work(net: Any) -> None:
     async with sidecar(net, tokens=0.0) as (listener, forefill):
         await asyncio.to_thread(forefill.expect, 50, 60.0, 10.0)
         assert [each.tokens for each in listener.expectations.coming(time.monotonic())] == [50.0]
+        await asyncio.to_thread(forefill.expect, 70, 60.0, 10.0, None, "nightly", "cron")
+        await asyncio.to_thread(forefill.expect, 80, 90.0, 10.0, None, "nightly", "cron")
+        assert [each.tokens for each in listener.expectations.coming(time.monotonic())] == [50.0, 80.0]
         with pytest.raises(BadRequest, match="at is 'soon'; it is no ISO 8601 time"):
             await asyncio.to_thread(forefill.expect, 50, None, 10.0, "soon")
 
