@@ -10,6 +10,8 @@ COMMANDS = {
     "operator": ("forefill_operator.command", "run the operator: add forecasts up, divide the fill rate"),
     "injector": ("forefill_operator.kube.injector", "run the webhook that adds the sidecar to annotated pods"),
     "inject": ("forefill_operator.kube.inject_command", "add the sidecar to manifests in files, as the injector would"),
+    "explain": ("forefill_operator.explanation.command", "say why a policy or a client has its rate"),
+    "bundle": ("forefill_operator.kube.bundle_command", "collect what a helper needs to see, without secrets"),
     "forecast": ("forefill_sidecar.forecast.command", "forecast a column of a CSV file, strictly online"),
     "simulate": ("forefill_lab.simulator.command", "run a demand on a virtual clock, under Forefill or others"),
     "bench": ("forefill_lab.bench_command", "measure how many sidecars an operator serves"),

@@ -96,6 +96,18 @@ class Api:
     async def get(self, path: str, **query: str) -> Object:
         return await self._call("GET", path, query=query)
 
+    async def text(self, path: str, **query: str) -> str:
+        """A log, or a page of a pod's through the API server."""
+        try:
+            url = self.credentials.server + path
+            async with self._session.get(url, params=query, headers=self.credentials.headers()) as response:
+                content = await response.read()
+                if response.status >= 400:
+                    raise _error(response.status, content)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _away(error) from None
+        return content.decode(errors="replace")
+
     async def create(self, path: str, body: Object) -> Object:
         return await self._call("POST", path, body)
 
