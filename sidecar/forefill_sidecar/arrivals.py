@@ -10,7 +10,7 @@ from typing import Final
 
 from forefill_sidecar.top_shares import TopShares
 
-MOST_SEEN: Final = 128
+MOST_SEEN: Final = 64
 USERS: Final = 32
 _SALT_BYTES: Final = 16
 

@@ -1,3 +1,4 @@
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -622,3 +623,25 @@ def test_another_header_or_time_zone_costs_nothing_of_what_was_learned(pod: Pod)
     pod.agent.hello()
     pod.agent.receive(assignment(answers=0, settings=msgspec.structs.replace(pod.member.settings, forecast=forecast)))
     assert pod.member.predictor is before
+
+
+async def test_the_loop_reports_a_queue_early_and_ends_when_it_is_cancelled(net: Any) -> None:
+    settings = net.pod_listener("http://127.0.0.1:1", fill_rate=5.0, burst=10.0)
+    listener, now = build_listener(settings), time.monotonic()
+    member = Member(listener, Tenure(settings, now), Predictor("Ensemble", 3), settings.settings, now + 60.0)
+    sent: asyncio.Queue[Up] = asyncio.Queue()
+    agent = Agent("boot", "test", [member], lambda message: sent.put_nowait(message) is None, time.monotonic)
+    agent.hello()
+    agent.receive(assignment(answers=0, fill_rate=1.0, next_report_seconds=60.0, rate_seconds=60.0, lease_seconds=90.0))
+    assert isinstance(await sent.get(), Ack)
+    running = asyncio.get_running_loop().create_task(agent.run())
+    waiting = asyncio.get_running_loop().create_task(listener.gate.acquire(50.0))
+    report = await asyncio.wait_for(sent.get(), 10.0)
+    assert isinstance(report, Report)
+    assert [(entry.early, entry.backlog) for entry in report.entries] == [(True, 50.0)]
+    for task in (running, waiting):
+        task.cancel()
+    assert [type(each) for each in await asyncio.gather(running, waiting, return_exceptions=True)] == [
+        asyncio.CancelledError,
+        asyncio.CancelledError,
+    ]
