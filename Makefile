@@ -47,6 +47,9 @@ chart: $(STAMP) ## make the chart's README from its values, and its copy of the 
 	@cp crds/tokenpolicies.forefill.io.yaml charts/forefill/files/
 	@$(BIN)/python -m forefill_lab.chart.readme
 
+chart-lint: $(STAMP) ## helm lint, kubernetes-validate and checkov over the rendered chart
+	@$(BIN)/python -m forefill_lab.chart.lint
+
 crds: ## copy the TokenPolicy resource into the chart
 	@cp crds/tokenpolicies.forefill.io.yaml charts/forefill/files/
 
@@ -69,4 +72,4 @@ images: $(STAMP) ## build the images of operator and sidecar
 	@$(BIN)/python -m forefill_lab.cluster images
 
 clean: ## remove the virtual environment and caches of this checkout
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-audit .venv-chart .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
