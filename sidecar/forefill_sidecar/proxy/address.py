@@ -34,3 +34,10 @@ def parse(url: str) -> Address:
         authority=(f"{host}:{port_digits}" if port_digits else host).encode(),
         base_path=(path or "").rstrip("/").encode(),
     )
+
+
+def outside_peer(peername: tuple[str, int] | None) -> str | None:
+    """A client's address unless it is on this machine."""
+    if not peername or peername[0].startswith("127.") or peername[0] == "::1":
+        return None
+    return peername[0]

@@ -7,15 +7,14 @@ from typing import cast
 
 from forefill_sidecar import answers
 from forefill_sidecar.line import Refusal
+from forefill_sidecar.proxy import address, framing
 from forefill_sidecar.proxy.exchange import Exchange
 from forefill_sidecar.proxy.fields import BadHead
-from forefill_sidecar.proxy.framing import BadBody, ChunkedFraming, Framing, LengthFraming
-from forefill_sidecar.proxy.head import MAX_HEAD_BYTES, RequestHead, find_end
-from forefill_sidecar.proxy.link import Link
+from forefill_sidecar.proxy.framing import BadBody, Framing, LengthFraming
+from forefill_sidecar.proxy.head import MAX_HEAD_BYTES, find_end
+from forefill_sidecar.proxy.pacing import BODY_IS_HELD, PIPELINE_IS_LONG, UPSTREAM_IS_FULL, PacedLink
 from forefill_sidecar.proxy.shared import Shared
 
-# Why reading from the client is paused; it goes on when no reason is left.
-_UPSTREAM_IS_FULL, _BODY_IS_HELD, _PIPELINE_IS_LONG = 1, 2, 4
 _CARRIAGE_RETURN = 0x0D
 _NOTHING_YET = LengthFraming(0)
 
@@ -24,7 +23,7 @@ _NOTHING_YET = LengthFraming(0)
 _HEAD, _BODY, _WAIT, _TUNNEL, _DISCARD, _LINGER = range(6)
 
 
-class ClientConnection(Link):
+class ClientConnection(PacedLink):
     """What comes after a request's end is kept until its response is complete."""
 
     __slots__ = (
@@ -40,20 +39,18 @@ class ClientConnection(Link):
     )
 
     def __init__(self, shared: Shared) -> None:
-        super().__init__()
-        self._shared = shared
+        super().__init__(shared)
         self._exchange: Exchange | None = None
         self._framing: Framing = _NOTHING_YET
         self._phase = _HEAD
         self._buffer = b""
         self._is_choked = False
         self._is_parsing = False
-        self.deadline = inf
         self.peer: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.peer = _outside_peer(transport.get_extra_info("peername"))
+        self.peer = address.outside_peer(transport.get_extra_info("peername"))
         if not self._shared.crowd.join(self):
             self.answer_problem(503, "too many connections are open")
             return
@@ -155,36 +152,14 @@ class ClientConnection(Link):
         if early:
             cast(Exchange, self._exchange).send_body(early)
 
-    def hold_body(self) -> None:
-        self.hold(_BODY_IS_HELD)
-
-    def release_body(self) -> None:
-        self.release(_BODY_IS_HELD)
-
-    def hold_upstream(self) -> None:
-        self.hold(_UPSTREAM_IS_FULL)
-
-    def release_upstream(self) -> None:
-        self.release(_UPSTREAM_IS_FULL)
-
-    def hold(self, reason: int) -> None:
-        if not self._holds:
-            self.deadline = inf
-        super().hold(reason)
-
-    def release(self, reason: int) -> None:
-        was_held = self._holds
-        super().release(reason)
-        if was_held and not self._holds and self._phase == _BODY:
+    def _reads_on(self) -> None:
+        if self._phase == _BODY:
             self._due_in(self._shared.limits.body_seconds)
-
-    def _due_in(self, seconds: float) -> None:
-        self.deadline = self._shared.crowd.soon + seconds
 
     def _hold_if_long(self) -> None:
         """What is kept until its turn comes stays bounded."""
         if len(self._buffer) > self._shared.limits.held_bytes:
-            self.hold(_PIPELINE_IS_LONG)
+            self.hold(PIPELINE_IS_LONG)
 
     def _parse(self) -> None:
         """Start the request at the front of the buffer, and those after it as far as they are decided at once."""
@@ -194,7 +169,7 @@ class ClientConnection(Link):
         try:
             while self._buffer and self._phase == _HEAD and not self._is_choked and self._start_request():
                 if self._holds:
-                    self.release(_PIPELINE_IS_LONG)
+                    self.release(PIPELINE_IS_LONG)
         except BadHead as bad:
             self.answer_problem(bad.status, bad.sentence)
         except BadBody as bad:
@@ -212,7 +187,7 @@ class ClientConnection(Link):
         request = shared.read(buffer[:end])
         self._exchange = exchange = Exchange(self, shared, request)
         if request.has_body:
-            self._framing = _framing_of(request.head)
+            self._framing = framing.of(request.head.content_length, request.head.is_chunked)
             self._buffer = b""
             self._phase = _BODY
             self._read_body(buffer[end:])
@@ -239,19 +214,19 @@ class ClientConnection(Link):
         return buffer, end
 
     def _read_body(self, data: bytes) -> None:
-        framing, exchange = self._framing, cast(Exchange, self._exchange)
+        body, exchange = self._framing, cast(Exchange, self._exchange)
         try:
-            taken = framing.feed(data)
+            taken = body.feed(data)
         except BadBody as bad:
             self._break_off(400, str(bad))
             return
         if taken:
             exchange.send_body(data if taken == len(data) else data[:taken])
-        if framing.is_done:
+        if body.is_done:
             self._phase = _WAIT
             self._buffer = data[taken:]
             self.deadline = inf
-            exchange.end_request(framing.payload_bytes)
+            exchange.end_request(body.payload_bytes)
         elif not self._holds:
             self._due_in(self._shared.limits.body_seconds)
 
@@ -299,7 +274,7 @@ class ClientConnection(Link):
         self.write(data)
         exchange, self._exchange = self._exchange, None
         if self._holds:
-            self.release(_BODY_IS_HELD | _UPSTREAM_IS_FULL)
+            self.release(BODY_IS_HELD | UPSTREAM_IS_FULL)
         if is_last:
             self._end(lingers=True)
         elif exchange is not None and not exchange.is_request_done:
@@ -316,19 +291,6 @@ class ClientConnection(Link):
             self.close()
             return
         self._phase, self._buffer = _LINGER, b""
-        self.release(_BODY_IS_HELD | _UPSTREAM_IS_FULL | _PIPELINE_IS_LONG)
+        self.release(BODY_IS_HELD | UPSTREAM_IS_FULL | PIPELINE_IS_LONG)
         self._due_in(self._shared.limits.linger_seconds)
         self.write_eof()
-
-
-def _framing_of(head: RequestHead) -> Framing:
-    if head.is_chunked:
-        return ChunkedFraming()
-    return LengthFraming(head.content_length or 0)
-
-
-def _outside_peer(peername: tuple[str, int] | None) -> str | None:
-    """The client's address unless it is on this machine."""
-    if not peername or peername[0].startswith("127.") or peername[0] == "::1":
-        return None
-    return peername[0]

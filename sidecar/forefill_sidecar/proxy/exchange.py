@@ -1,41 +1,16 @@
 """One request and its response: through the gate, to the upstream, and back."""
 
 import time
-from typing import Protocol
 
 from forefill_sidecar.line import Refusal, Verdict, Waiter
 from forefill_sidecar.proxy import rewrite
+from forefill_sidecar.proxy.asking_side import Client
 from forefill_sidecar.proxy.charge import Charge
 from forefill_sidecar.proxy.framing import ChunkedFraming, CloseFraming, Framing, LengthFraming
 from forefill_sidecar.proxy.head import ResponseHead
 from forefill_sidecar.proxy.known import Request, Response
 from forefill_sidecar.proxy.shared import Shared
 from forefill_sidecar.proxy.upstream_side import UpstreamConnection
-
-
-class Client(Protocol):
-    """What an exchange needs of the connection its request came on. `peer` is None for one inside the pod."""
-
-    peer: str | None
-
-    def write(self, data: bytes, /) -> None: ...
-    def write_eof(self) -> None: ...
-    def close(self) -> None: ...
-    def abort(self) -> None: ...
-    def finished(self) -> None:
-        """The response is complete."""
-
-    def refuse(self, refusal: Refusal) -> None:
-        """Answer 429."""
-
-    def answer_problem(self, status: int, sentence: str) -> None:
-        """Answer with an error of our own."""
-
-    def tunnel_opened(self) -> None: ...
-    def hold_body(self) -> None: ...
-    def release_body(self) -> None: ...
-    def hold_upstream(self) -> None: ...
-    def release_upstream(self) -> None: ...
 
 
 class Exchange:

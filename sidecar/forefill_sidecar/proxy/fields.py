@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import groupby
 from typing import Final
 
 MAX_FIELDS: Final = 128
@@ -60,11 +61,13 @@ def read(head: bytes, start: int, hop: Hop, keeps_length: bool, too_many: int) -
     kept, end = b"", len(head) - 2
     # The line before ends in the LF that each match begins with.
     for match in _SPECIAL.finditer(head, start - 1):
-        reader = _READERS[match[1].lower()]
-        reader(hop, match[2].strip(b" \t"))
+        place = match.lastindex or 0
+        reader = _IN_ORDER[place]
+        reader(hop, match[place].rstrip(b" \t"))
         if reader is not _read_asking and not (keeps_length and reader is _read_content_length):
-            kept += head[start : match.start() + 1]
-            start = match.end() + 1
+            first, last = match.span()
+            kept += head[start : first + 1]
+            start = last + 1
     return kept + head[start:end]
 
 
@@ -148,14 +151,20 @@ _READERS: Final[dict[bytes, Callable[[Hop, bytes], None]]] = {
 }
 
 
+# In order of their first letter, which names share below so that most lines fail at once; a match's group is the place.
+_SPECIAL_NAMES: Final = sorted(_READERS, key=lambda name: name[0])
+_IN_ORDER: Final = (_read_nothing, *(_READERS[name] for name in _SPECIAL_NAMES))
+
+
 def _special() -> "re.Pattern[bytes]":
-    """Matches a whole line that has a reader. Names share their first letters, so that most lines fail at once."""
-    tails: dict[bytes, list[bytes]] = {}
-    for name in _READERS:
-        tails.setdefault(name[:1], []).append(re.escape(name[1:]))
-    names = b"|".join(first + b"(?:" + b"|".join(rest) + b")" for first, rest in tails.items())
-    firsts = b"".join(tails) + b"".join(tails).upper()
-    return re.compile(rb"\n(?=[" + firsts + rb"])(" + names + rb"):([^\r]*+)\r(?=\n)", re.IGNORECASE)
+    """Matches a whole line that has a reader, from the LF before it to its CR; the group has its value."""
+    branches = []
+    for first, names in groupby(_SPECIAL_NAMES, key=lambda name: name[:1]):
+        rest = b"|".join(re.escape(name[1:]) + rb":[ \t]*+([^\r]*+)" for name in names)
+        branches.append(first + b"(?:" + rest + b")")
+    firsts = bytes({name[0] for name in _SPECIAL_NAMES})
+    likely = rb"\n(?=[" + firsts + firsts.upper() + rb"])"
+    return re.compile(likely + rb"(?:" + b"|".join(branches) + rb")\r(?=\n)", re.IGNORECASE)
 
 
 _SPECIAL: Final = _special()

@@ -171,3 +171,8 @@ class ChunkedFraming:
         if self._trailers.startswith(b"\n") or b"\n\n" in self._trailers:
             raise BadBody("a line of the trailers ends in a bare line feed")
         return self._trailers.find(b"\r\n\r\n") + 4 if b"\r\n\r\n" in self._trailers else 0
+
+
+def of(content_length: int | None, is_chunked: bool) -> Framing:
+    """A request's framing; without either it has no body (RFC 9112 §6.3 rule 7)."""
+    return ChunkedFraming() if is_chunked else LengthFraming(content_length or 0)

@@ -18,7 +18,7 @@ MAX_TARGET_BYTES: Final = 16 * 1024
 # RFC 1035 §2.3.4 ends names at 255; a colon and a port may follow.
 MAX_HOST_BYTES: Final = 261
 
-_REQUEST: Final = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e]++) HTTP/([0-9])\.([0-9])\r\n" + FIELD_LINES + rb"\r\n")
+_REQUEST: Final = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e]++) HTTP/([0-9]\.[0-9])\r\n" + FIELD_LINES + rb"\r\n")
 # §4 asks for a space after the status even without a reason; servers that leave it out can't be misread.
 _RESPONSE: Final = re.compile(
     rb"HTTP/([0-9])\.([0-9]) ([1-9][0-9]{2})( [\t \x21-\x7e\x80-\xff]*+)?\r\n" + FIELD_LINES + rb"\r\n"
@@ -26,6 +26,7 @@ _RESPONSE: Final = re.compile(
 _BARE_LINE_FEED: Final = re.compile(rb"(?<!\r)\n")
 _HOST: Final = re.compile(rb"(?:[0-9A-Za-z._~!$&'()*+,;=%\-]*+|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5}+)?")
 _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#@]+)([/?][^#]*)?")
+_ONE: Final = 0x31
 _NO_OPTIONS: Final[tuple[bytes, ...]] = ()
 
 
@@ -86,13 +87,13 @@ def parse_request(head: bytes) -> RequestHead:
     match = _REQUEST.fullmatch(head)
     if match is None:
         raise BadHead(400, _what_is_wrong(head))
-    method, target, major, minor_digit = match.groups()
-    if major != b"1":
+    method, target, version = match.groups()
+    if version[0] != _ONE:
         raise BadHead(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
     # §2.3: a later minor version is read as the highest one known.
-    minor = 0 if minor_digit == b"0" else 1
+    minor = 0 if version == b"1.0" else 1
     hop = Hop()
-    lines = fields.read(head, match.end(4) + 2, hop, False, 431)
+    lines = fields.read(head, match.end(3) + 2, hop, False, 431)
     options = _NO_OPTIONS
     if hop.connection:
         options = fields.options_of(hop)
