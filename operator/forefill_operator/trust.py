@@ -23,7 +23,7 @@ RECOVERY = 0.02
 # A window counts when the client offered more than this share of its usual demand.
 ACTIVE = 0.1
 # A loss below this share of the usual demand is as good as none.
-LEAST_LOSS = 0.01
+LEAST_LOSS = 0.03
 # No single window counts more than this many usual losses, once these are settled.
 MOST_LOSSES, MOST_SIZES, SETTLED = 4.0, 8.0, 20
 NEWCOMER_WINDOWS = 30
@@ -106,7 +106,8 @@ class Trust:
         self.variance += pace * (off * off - variance)
         self.excess += pace * off
         chance = CHANCE * sqrt(self.variance * pace / (2.0 - pace))
-        return (self.excess - chance) / (self.shadow_loss if self.shadow_loss > floor else floor)
+        base = self.shadow_loss if self.shadow_loss > floor else floor
+        return (self.excess - chance + self.shadow_loss - base) / base
 
     def _follow_leans(self, mean: float, shadow: Shadow, rate: float, usual: float) -> float:
         """How much farther the client's mean leans than the shadow's, beyond chance, in shares of the usual demand."""
