@@ -22,6 +22,8 @@ MESSAGES_PER_SECOND = 50
 # A stream that goes on like that is ended.
 FLOODED_SECONDS = 10
 CLOSE_AFTER_BAD_FRAMES = 16
+# Half of a short assignment is its ticket, which does not shrink: zstd would take ten times as long as all the rest.
+COMPRESS_FROM_BYTES = 1024
 HELLO_SECONDS = 10.0
 # A sidecar reports once a window and answers pings.
 SILENT_SECONDS = 120.0
@@ -54,6 +56,9 @@ class Session(WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self.transport = transport
+        # The token is in there, and nobody needs it any more.
+        transport.request.headers.clear()
+        transport.response.headers.clear()
         self._arrival.finish()
         self._server.opened(self)
 
@@ -88,7 +93,7 @@ class Session(WSListener):
     def send(self, message: messages.Down) -> None:
         if isinstance(message, messages.Assignment):
             message = self._server.stamped(message, self)
-        self.transport.send(WSMsgType.BINARY, codec.encode(message))
+        self.transport.send(WSMsgType.BINARY, codec.encode(message, COMPRESS_FROM_BYTES))
 
     def end(self, code: int, sentence: str, reason: StreamEnd) -> None:
         """Say why, and close."""

@@ -170,7 +170,7 @@ class StreamServer:
         """With a ticket, and with the CA bundle once a stream when the sidecar does not name it."""
         now, admitted = self.wall_clock(), session.admitted
         book = self.controller.books.get(assignment.policy)
-        named = vouching.named_labels(book.policy) if book else frozenset[str]()
+        named = vouching.named_labels(book.policy) if book else ()
         ticket = vouching.ticket_of(
             assignment, admitted.client, named, admitted.digest, admitted.vouched_until(now), now
         )

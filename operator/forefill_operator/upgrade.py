@@ -39,7 +39,8 @@ _PHRASES = {
 }
 # Refusals that are no fault of who is refused.
 _BLAMELESS = (429, 503)
-_picows_log = logging.getLogger("picows.server")
+# picows makes a child of a Logger for each stream, but not of an adapter.
+_picows_log = logging.LoggerAdapter(logging.getLogger("picows.server"))
 _picows_log.setLevel(logging.WARNING)
 
 

@@ -1,6 +1,6 @@
 """What a ticket says of a client, and what a ticket that comes back proves. Pure; times are seconds since 1970."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -13,13 +13,13 @@ from forefill_protocol.messages import Assignment, Holding
 
 
 def ticket_of(
-    assignment: Assignment, client: Client, named_labels: Set[str], token: bytes, until: float, now: float
+    assignment: Assignment, client: Client, named_labels: Sequence[str], token: bytes, until: float, now: float
 ) -> Ticket:
     """For whom holds the token with this digest; a stream may open on it until `until`."""
     return Ticket(
         pod_uid=client.pod_uid,
         policy_uid=assignment.policy_uid,
-        rate=max([assignment.fill_rate, *(step.fill_rate for step in assignment.steps)]),
+        rate=max([assignment.fill_rate, *[step.fill_rate for step in assignment.steps]]),
         safe_rate=assignment.safe_rate,
         sequence=assignment.grant_sequence,
         issued_at=now,
@@ -29,7 +29,7 @@ def ticket_of(
         service_account=client.service_account,
         pod=client.pod,
         workload=client.workload,
-        labels={name: client.labels[name] for name in sorted(named_labels & client.labels.keys())},
+        labels={name: client.labels[name] for name in named_labels if name in client.labels},
     )
 
 
@@ -40,11 +40,11 @@ def client_of(opened: Sequence[Ticket]) -> Client:
     return Client(first.namespace, first.service_account, first.pod, first.pod_uid, labels, first.workload)
 
 
-def named_labels(policy: TokenPolicy) -> frozenset[str]:
+def named_labels(policy: TokenPolicy) -> tuple[str, ...]:
     """The labels that decide whether and how the policy admits a pod."""
     clients = policy.spec.clients
     selectors = [clients.pod_selector, *(each.pod_selector for each in clients.classes)]
-    return frozenset(name for selector in selectors for name in _names(selector))
+    return tuple(sorted({name for selector in selectors for name in _names(selector)}))
 
 
 def _names(selector: LabelSelector) -> list[str]:

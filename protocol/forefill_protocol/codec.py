@@ -32,13 +32,16 @@ class BadFrame(ValueError):
         self.sentence = sentence
 
 
-def encode(message: messages.Up | messages.Down) -> bytes:
-    """One frame; compressed when that makes it shorter. Raises BadFrame 413 when it exceeds the bounds."""
+def encode(message: messages.Up | messages.Down, compress_from: int = COMPRESS_FROM_BYTES) -> bytes:
+    """One frame; a body of `compress_from` bytes or more is compressed when that makes it shorter.
+
+    Raises BadFrame 413 when it exceeds the bounds.
+    """
     body = _encoder.encode(message)
     if len(body) > MAX_BODY_BYTES:
         raise BadFrame(413, f"the message has {len(body)} bytes; at most {MAX_BODY_BYTES} are allowed")
     encoding = PLAIN
-    if len(body) >= COMPRESS_FROM_BYTES:
+    if len(body) >= compress_from:
         packed = _compressor.compress(body)
         if len(packed) < len(body):
             encoding, body = ZSTD, packed

@@ -1,3 +1,4 @@
+import hmac
 from typing import Any
 
 import msgspec
@@ -53,6 +54,11 @@ def test_what_was_sealed_is_unsealed_by_either_key_and_is_small() -> None:
         sealed = tickets.seal(TICKET, key)
         assert tickets.unseal(sealed, (OLD, NEW)) == TICKET
         assert len(sealed) < 300
+
+
+def test_a_ticket_ends_in_an_hmac_over_all_of_it() -> None:
+    sealed = tickets.seal(TICKET, OLD)
+    assert hmac.digest(OLD.secret, sealed[:-32], "sha256") == sealed[-32:]
 
 
 def test_a_ticket_of_a_key_that_is_gone_is_forged() -> None:
