@@ -77,7 +77,7 @@ class Profile:
             # Those after it were not kept.
             self._last_arrival = None
         for size in arrivals.request_bytes:
-            learned.request_bytes.observe(size)
+            learned.request_bytes.observe(float(size))
         for cost in arrivals.costs:
             learned.cost.observe(cost)
         for place, total in arrivals.routes.items():

@@ -1,11 +1,15 @@
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
 
+import certifi
+import httpx
 import msgspec
 import pytest
 
-from forefill_protocol.messages import Assignment
+from forefill_protocol.messages import Assignment, CostRoute, CostSettings, Spread
+from forefill_protocol.podsettings import PolicyListener
 from forefill_sidecar.joined import JoinedSidecar
 from forefill_sidecar.keepsake import Keepsake, Kept
 from forefill_sidecar.reporter import Operator
@@ -112,3 +116,43 @@ def test_an_upstream_that_is_no_url_is_refused_with_a_sentence(net: Any) -> None
 def test_each_start_has_its_own_boot_id(net: Any) -> None:
     ids = {JoinedSidecar([net.pod_listener("http://127.0.0.1:1")], OPERATOR, []).agent.boot_id for _ in range(2)}
     assert len(ids) == 2
+
+
+def settings_with_routes(net: Any, upstream: str) -> PolicyListener:
+    """One route and users by a header, on a free port; the first answer is not awaited."""
+    cost = CostSettings(default=1.0, routes=[CostRoute("/v1/chat", 5.0, "POST")])
+    settings = net.policy_settings(cost=cost)
+    forecast = msgspec.structs.replace(settings.forecast, user_header="X-User")
+    settings = msgspec.structs.replace(settings, forecast=forecast)
+    listener = net.pod_listener(upstream, mode="Observe", settings=settings)
+    return msgspec.structs.replace(listener, port=0)
+
+
+async def test_what_requests_look_like_is_learned_and_survives_a_restart(net: Any, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t")
+    operator = Operator("wss://localhost:1/v1/stream", certifi.contents(), tmp_path / "token")
+    stopping = asyncio.Event()
+    async with net.upstream_of(net.answering(net.OK)) as upstream, httpx.AsyncClient() as client:
+        settings = settings_with_routes(net, upstream.url)
+        joined = JoinedSidecar([settings], operator, [], tmp_path)
+        running = asyncio.get_running_loop().create_task(joined.run(stopping, grace_seconds=1.0))
+        (listener,), (member,) = joined.sidecar.listeners, joined.agent.members
+        await net.until(lambda: listener.is_listening)
+        for path, user in (("/v1/chat", "ann"), ("/v1/chat", "ann"), ("/v1/chat", "bob"), ("/other", "ann")):
+            await client.post(f"http://127.0.0.1:{listener.port}{path}", headers={"X-User": user})
+        member.listener.expectations.declare(time.monotonic(), 60.0, 10.0, 500.0)
+        member.close_window(member.report_due, time.time())
+        stopping.set()
+        await running
+    profile = member.profile
+    assert profile is not None
+    assert profile.route_shares() == {"POST /v1/chat": 15 / 16, "other": 1 / 16}
+    assert sorted(profile.user_shares().values()) == [5 / 16, 11 / 16]
+    again = JoinedSidecar([settings], operator, [], tmp_path).agent.members[0]
+    assert again.profile is not None
+    assert again.profile.cost() == profile.cost() == Spread(mean=4.0, p50=5.0, p95=5.0)
+    assert again.profile.interarrival_seconds() == profile.interarrival_seconds()
+    assert again.profile.route_shares() == profile.route_shares()
+    assert again.profile.user_shares() == profile.user_shares()
+    assert [each.tokens for each in again.listener.expectations.coming(time.monotonic())] == [500.0]
+    assert again.predictor.snapshot() == member.predictor.snapshot()

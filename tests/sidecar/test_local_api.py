@@ -1,33 +1,39 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 
-from forefill_protocol.messages import Expectation
+from forefill_protocol.messages import CostRoute, Expectation
 from forefill_sidecar.api_connection import MAX_BODY_BYTES
+from forefill_sidecar.forecast.season import Season
 from forefill_sidecar.local_api import LocalApi
 from forefill_sidecar.loop_lag import LoopLag
+from forefill_sidecar.profile import Profile
 from forefill_sidecar.proxy.listener import Listener
 
 AWAY = "http://127.0.0.1:1"
 
 
 @asynccontextmanager
-async def serving(*listeners: Listener) -> AsyncIterator[str]:
-    """The base URL of an API over these listeners."""
+async def serving_api(api: LocalApi) -> AsyncIterator[str]:
+    """The base URL of this API."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    api = LocalApi(listeners, LoopLag())
     await api.start("127.0.0.1", port)
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
         await api.close()
+
+
+def serving(*listeners: Listener) -> AbstractAsyncContextManager[str]:
+    """The base URL of an API over these listeners."""
+    return serving_api(LocalApi(listeners, LoopLag()))
 
 
 async def test_health_and_readiness_depend_on_neither_upstream_nor_operator(net: Any) -> None:
@@ -111,6 +117,34 @@ async def test_rate_tells_what_holds_now(net: Any) -> None:
         "waiting_requests": 0,
         "waiting_tokens": 0.0,
     }
+
+
+async def test_the_profile_shows_what_requests_look_like(net: Any) -> None:
+    async with net.listening(net.pod_listener(AWAY)) as listener, httpx.AsyncClient() as client:
+        api, profile = LocalApi([listener], LoopLag()), Profile(Season())
+        for second in (1.0, 3.0):
+            profile.arrivals.add(second, 0, 100.0, 4.0)
+        profile.take([CostRoute("/v1/chat", 4.0)])
+        profile.window(0.8, requests=2, seconds=10.0)
+        profile.arrivals.add_user(b"ann", 4.0)
+        async with serving_api(api) as url:
+            missing = await client.get(url + "/v1/profile")
+            api.profiles = {"ns/llm": profile}
+            found = await client.get(url + "/v1/profile?policy=ns/llm")
+        assert (missing.status_code, missing.json()["detail"]) == (
+            404,
+            "ns/llm has no profile; a sidecar keeps one when an operator guides it",
+        )
+        (user,) = profile.user_shares()
+        assert found.json() == {
+            "policy": "ns/llm",
+            "requests_per_second": 0.2,
+            "interarrival_seconds": {"mean": 2.0, "p50": 2.0, "p95": 2.0},
+            "request_bytes": {"mean": 100.0, "p50": 100.0, "p95": 100.0},
+            "cost": {"mean": 4.0, "p50": 4.0, "p95": 4.0},
+            "routes": {"/v1/chat": 1.0},
+            "users": {user: 1.0},
+        }
 
 
 async def test_a_pod_of_two_policies_must_name_one(net: Any) -> None:
