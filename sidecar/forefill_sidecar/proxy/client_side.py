@@ -5,15 +5,15 @@ import time
 from math import inf
 from typing import cast
 
-from forefill_sidecar import answers
 from forefill_sidecar.line import Refusal
-from forefill_sidecar.proxy import address, framing
+from forefill_sidecar.proxy import address, framing, own_answers
 from forefill_sidecar.proxy.exchange import Exchange
 from forefill_sidecar.proxy.fields import BadHead
 from forefill_sidecar.proxy.framing import BadBody, Framing, LengthFraming
-from forefill_sidecar.proxy.head import MAX_HEAD_BYTES, find_end
+from forefill_sidecar.proxy.head import MAX_HEAD_BYTES, after_empty_lines, find_end
 from forefill_sidecar.proxy.pacing import BODY_IS_HELD, PIPELINE_IS_LONG, UPSTREAM_IS_FULL, PacedLink
 from forefill_sidecar.proxy.shared import Shared
+from forefill_sidecar.proxy.tunnel import Tunnel
 
 _CARRIAGE_RETURN = 0x0D
 _NOTHING_YET = LengthFraming(0)
@@ -85,7 +85,7 @@ class ClientConnection(PacedLink):
 
     def eof_received(self) -> bool:
         if self._phase == _TUNNEL:
-            cast(Exchange, self._exchange).end_of_input()
+            cast(Tunnel, cast(Exchange, self._exchange).tunnel).client_ended()
             return True
         return False
 
@@ -114,20 +114,13 @@ class ClientConnection(PacedLink):
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer 429."""
-        shared, is_last = self._shared, self._is_last_answer()
-        bucket = shared.gate.bucket
-        self._answer(
-            429,
-            answers.refusal(
-                refusal, shared.policy, bucket.fill_rate, bucket.burst, bucket.tokens, is_last, self._is_head_request()
-            ),
-            is_last,
-        )
+        is_last = own_answers.is_last(self._exchange, self._shared)
+        self._answer(429, own_answers.refusal(refusal, self._exchange, self._shared, is_last), is_last)
 
     def answer_problem(self, status: int, sentence: str) -> None:
         """Answer with an error of our own."""
-        is_last = self._is_last_answer() or status in (400, 408, 503)
-        self._answer(status, answers.problem(status, sentence, is_last, is_head=self._is_head_request()), is_last)
+        is_last = own_answers.is_last(self._exchange, self._shared) or status in (400, 408, 503)
+        self._answer(status, own_answers.problem(status, sentence, self._exchange, is_last), is_last)
 
     def timed_out(self) -> None:
         """The deadline passed."""
@@ -181,7 +174,7 @@ class ClientConnection(PacedLink):
         buffer, shared = self._buffer, self._shared
         end = buffer.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) + 4
         if end < 4 or buffer[0] == _CARRIAGE_RETURN:
-            buffer, end = self._look_closer(buffer)
+            end, buffer = self._look_closer(), self._buffer
             if not end:
                 return False
         request = shared.read(buffer[:end])
@@ -202,16 +195,14 @@ class ClientConnection(PacedLink):
         exchange.start(time.monotonic())
         return True
 
-    def _look_closer(self, buffer: bytes) -> tuple[bytes, int]:
-        """A head is incomplete, or empty lines come before it, which are ignored (RFC 9112 §2.2)."""
-        while buffer.startswith(b"\r\n"):
-            buffer = buffer[2:]
-        end = find_end(buffer)
+    def _look_closer(self) -> int:
+        """A head is incomplete, or empty lines come before it."""
+        self._buffer = after_empty_lines(self._buffer)
+        end = find_end(self._buffer)
         if not end:
-            self._buffer = buffer
             # A head that comes in pieces has its time from the first one on.
             self.deadline = min(self.deadline, self._shared.crowd.soon + self._shared.limits.head_seconds)
-        return buffer, end
+        return end
 
     def _read_body(self, data: bytes) -> None:
         body, exchange = self._framing, cast(Exchange, self._exchange)
@@ -254,20 +245,6 @@ class ClientConnection(PacedLink):
         self.deadline = self._shared.crowd.soon + self._shared.limits.idle_seconds
         if self._buffer:
             self._parse()
-
-    def _is_head_request(self) -> bool:
-        return self._exchange is not None and self._exchange.request.head.method == b"HEAD"
-
-    def _is_last_answer(self) -> bool:
-        """Whether an answer given now ends the connection: what is left of the body may be too much to skip."""
-        exchange = self._exchange
-        if exchange is None or exchange.is_last or self._shared.is_draining:
-            return True
-        if exchange.is_request_done:
-            return False
-        head = exchange.request.head
-        length = head.content_length
-        return head.expects_continue or length is None or length > self._shared.limits.held_bytes
 
     def _answer(self, status: int, data: bytes, is_last: bool) -> None:
         self._shared.tally.answered(status)

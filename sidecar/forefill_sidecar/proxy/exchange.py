@@ -10,6 +10,7 @@ from forefill_sidecar.proxy.framing import ChunkedFraming, CloseFraming, Framing
 from forefill_sidecar.proxy.head import ResponseHead
 from forefill_sidecar.proxy.known import Request, Response
 from forefill_sidecar.proxy.shared import Shared
+from forefill_sidecar.proxy.tunnel import Tunnel
 from forefill_sidecar.proxy.upstream_side import UpstreamConnection
 
 
@@ -20,7 +21,7 @@ class Exchange:
     is_over = False
     is_request_done = False
     is_response_begun = False
-    is_tunnel = False
+    tunnel: Tunnel | None = None
     is_dechunked = False
     is_watched = False
     _waiter: Waiter | None = None
@@ -29,7 +30,6 @@ class Exchange:
     _body_bytes = 0
     _replay: bytes | None = None
     _sent_at = 0.0
-    _ended_sides = 0
 
     def __init__(self, client: Client, shared: Shared, request: Request) -> None:
         self.request = request
@@ -75,7 +75,7 @@ class Exchange:
         if self._waiter is not None:
             self._shared.gate.leave(self._waiter)
         elif self._upstream is not None:
-            if self.is_tunnel:
+            if self.tunnel:
                 self._upstream.leave()
             else:
                 self._upstream.break_off()
@@ -144,7 +144,7 @@ class Exchange:
             self._shared.pool.open(self)
             return
         self.is_over = True
-        if self.is_tunnel:
+        if self.tunnel:
             self._client.close()
         elif self.is_response_begun:
             self._shared.meter.failed()
@@ -220,26 +220,12 @@ class Exchange:
     def open_tunnel(self, response: Response, data: bytes) -> None:
         """The upstream switched protocols: from here on bytes pass both ways unread."""
         self._replay = None
-        self.is_tunnel = self.is_response_begun = True
+        self.is_response_begun = True
+        if self._upstream is not None:
+            self.tunnel = Tunnel(self._client, self._upstream)
         self._shared.tally.switched()
         self._client.write(response.wire + data)
         self._client.tunnel_opened()
-
-    def end_of_input(self) -> None:
-        """The client's side of a tunnel has nothing more to say; the other hears of it."""
-        if self._upstream is not None:
-            self._upstream.write_eof()
-        self._side_ended()
-
-    def upstream_end_of_input(self) -> None:
-        """Likewise the upstream's side."""
-        self._client.write_eof()
-        self._side_ended()
-
-    def _side_ended(self) -> None:
-        self._ended_sides += 1
-        if self._ended_sides == 2:
-            self._client.close()
 
     def pause_upstream(self) -> None:
         """The client takes no more for now."""

@@ -82,6 +82,13 @@ def find_end(buffer: bytes) -> int:
     return 0
 
 
+def after_empty_lines(buffer: bytes) -> bytes:
+    """Empty lines before a request are ignored (§2.2)."""
+    while buffer.startswith(b"\r\n"):
+        buffer = buffer[2:]
+    return buffer
+
+
 def parse_request(head: bytes) -> RequestHead:
     """Raises BadHead with the status to answer."""
     match = _REQUEST.fullmatch(head)

@@ -10,6 +10,7 @@ from forefill_sidecar.proxy.framing import BadBody, ChunkedFraming, CloseFraming
 from forefill_sidecar.proxy.head import MAX_HEAD_BYTES, ResponseHead, find_end
 from forefill_sidecar.proxy.known import Response, read_response
 from forefill_sidecar.proxy.link import Link
+from forefill_sidecar.proxy.tunnel import Tunnel
 
 _BODILESS = (204, 304)
 # The only reason to stop reading here.
@@ -20,7 +21,7 @@ class Asker(Protocol):
     """The exchange that a connection carries; see Exchange."""
 
     is_request_done: bool
-    is_tunnel: bool
+    tunnel: Tunnel | None
     is_watched: bool
     is_dechunked: bool
     is_plain: bool
@@ -33,7 +34,6 @@ class Asker(Protocol):
     def response_done(self) -> None: ...
     def wants_upgrade(self) -> bool: ...
     def open_tunnel(self, response: Response, data: bytes) -> None: ...
-    def upstream_end_of_input(self) -> None: ...
     def upstream_lost(self, sentence: str) -> None: ...
     def pause_client(self) -> None: ...
     def resume_client(self) -> None: ...
@@ -135,8 +135,8 @@ class UpstreamConnection(Link):
     def eof_received(self) -> bool:
         self._saw_end, self.is_fit = True, False
         asker = self.asker
-        if asker is not None and asker.is_tunnel:
-            asker.upstream_end_of_input()
+        if asker is not None and asker.tunnel:
+            asker.tunnel.upstream_ended()
             return True
         return False
 
@@ -149,7 +149,7 @@ class UpstreamConnection(Link):
         try:
             if self._framing is not None:
                 self._read_body(asker, self._framing, data)
-            elif asker.is_tunnel:
+            elif asker.tunnel:
                 asker.response_body(data)
             else:
                 self._read_head(asker, self._buffer + data if self._buffer else data)
