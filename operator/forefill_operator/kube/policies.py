@@ -11,13 +11,18 @@ from forefill_operator.policy import API_VERSION, PLURAL, InvalidPolicy, parse_p
 
 # A full list now and then makes up for whatever a watch has missed.
 RESYNC_SECONDS = 300.0
+# What a list shows a live watch has shown by then.
+WATCH_GRACE_SECONDS = 15.0
 PATH = api.path(API_VERSION, PLURAL)
 
 _log = logging.getLogger("forefill.policies")
 
 
 class Policies:
-    """`bodies` is the newest manifest of each policy, for whoever writes its status. Runs in the operator's loop."""
+    """`bodies` is the newest manifest of each policy, for whoever writes its status. Runs in the operator's loop.
+
+    `deaf` is a sentence once the watch has missed what a list showed.
+    """
 
     def __init__(
         self, client: api.Api, controller: Controller, deliver: Callable[[Deliveries], None], clock: Callable[[], float]
@@ -28,10 +33,23 @@ class Policies:
         self._clock = clock
         self.bodies: dict[str, Mapping[str, Any]] = {}
         self.invalid: set[str] = set()
+        self.deaf: str | None = None
+        # By key, the version that the watch told of last.
+        self._watched: dict[str, int] = {}
+        self._listed: dict[str, int] = {}
+
+    def watched(self, body: Mapping[str, Any], deleted: bool) -> None:
+        """One state of one policy, as the watch told of it."""
+        key = _key(body)
+        if deleted:
+            self._watched.pop(key, None)
+        else:
+            self._watched[key] = _version(body)
+        self.seen(body, deleted)
 
     def seen(self, body: Mapping[str, Any], deleted: bool) -> None:
         """One state of one policy. What can't be served becomes a condition; the last good state goes on."""
-        key = f"{body['metadata']['namespace']}/{body['metadata']['name']}"
+        key = _key(body)
         if deleted:
             self._gone(key)
             return
@@ -57,14 +75,36 @@ class Policies:
         listing = await self._api.list(PATH)
         for body in listing.items:
             self.seen(body, deleted=False)
-        present = {f"{body['metadata']['namespace']}/{body['metadata']['name']}" for body in listing.items}
-        for key in self.bodies.keys() - present:
+        self._listed = {_key(body): _version(body) for body in listing.items}
+        for key in self.bodies.keys() - self._listed.keys():
             self._gone(key)
 
     async def resync(self) -> None:
         while True:
             await asyncio.sleep(RESYNC_SECONDS)
+            told = dict(self._watched)
             try:
                 await self.list()
             except api.ApiError as error:
                 _log.warning("the policies could not be listed again: %s", error)
+                continue
+            await self.compare(told)
+
+    async def compare(self, told: Mapping[str, int], grace_seconds: float = WATCH_GRACE_SECONDS) -> None:
+        """Whether the watch tells within its grace of what a list showed and it had not `told` of before."""
+        changed = {key for key, version in self._listed.items() if version > told.get(key, -1)}
+        gone = told.keys() - self._listed.keys()
+        if changed or gone:
+            await asyncio.sleep(grace_seconds)
+        missed = {key for key in changed if self._watched.get(key) == told.get(key)} | (gone & self._watched.keys())
+        self.deaf = f"the watch on TokenPolicies missed changes of {', '.join(sorted(missed)[:3])}" if missed else None
+
+
+def _key(body: Mapping[str, Any]) -> str:
+    return f"{body['metadata']['namespace']}/{body['metadata']['name']}"
+
+
+def _version(body: Mapping[str, Any]) -> int:
+    """Versions of one resource are numbers that rise."""
+    text = str(body["metadata"].get("resourceVersion", ""))
+    return int(text) if text.isdecimal() else 0

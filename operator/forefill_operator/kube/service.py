@@ -166,7 +166,7 @@ class Service:
         self._loop.call_soon_threadsafe(self._seen, body, deleted)
 
     def _seen(self, body: Mapping[str, Any], deleted: bool) -> None:
-        self._policies.seen(body, deleted)
+        self._policies.watched(body, deleted)
         self._metrics.policies_invalid(len(self._policies.invalid))
 
     async def _refresh_certificates(self) -> None:
@@ -191,7 +191,7 @@ class Service:
     def _alive(self) -> str | None:
         if self._listed_at is not None and not self._watch.alive:
             return f"the watch on TokenPolicies has ended: {self._watch.failure}"
-        return None
+        return self._policies.deaf
 
     def _ready(self) -> str | None:
         return None if self._listed_at is not None else "the policies have not been listed yet"

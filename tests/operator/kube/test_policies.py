@@ -1,3 +1,4 @@
+import asyncio
 from typing import Any
 
 import pytest
@@ -121,3 +122,62 @@ async def test_a_list_that_fails_takes_nothing_out(watched: Watched, manifest: A
     with pytest.raises(ApiError):
         await watched.policies.list()
     assert watched.accepted() == "True"
+
+
+def versioned(manifest: Any, version: int, key: str = "shop/llm") -> Any:
+    body = manifest(key)
+    return {**body, "metadata": {**body["metadata"], "resourceVersion": str(version)}}
+
+
+GRACE_SECONDS = 0.02
+
+
+async def listed(watched: Watched, api_server: Any, *items: Any) -> dict[str, int]:
+    """The list shows `items`; gives what the watch had told of before."""
+    told = dict(watched.policies._watched)
+    api_server.answers[LIST] = (200, {"metadata": {}, "items": list(items)})
+    await watched.policies.list()
+    return told
+
+
+async def test_a_watch_that_tells_of_everything_hears(watched: Watched, api_server: Any, manifest: Any) -> None:
+    watched.policies.watched(versioned(manifest, 7), deleted=False)
+    await watched.policies.compare(await listed(watched, api_server, versioned(manifest, 7)), GRACE_SECONDS)
+    assert watched.policies.deaf is None
+
+
+async def test_a_watch_that_is_only_behind_hears(watched: Watched, api_server: Any, manifest: Any) -> None:
+    watched.policies.watched(versioned(manifest, 7), deleted=False)
+    told = await listed(watched, api_server, versioned(manifest, 8))
+    comparing = asyncio.create_task(watched.policies.compare(told, GRACE_SECONDS))
+    await asyncio.sleep(0)
+    watched.policies.watched(versioned(manifest, 9), deleted=False)
+    await comparing
+    assert watched.policies.deaf is None
+
+
+async def test_a_watch_that_is_ahead_of_the_list_hears(watched: Watched, api_server: Any, manifest: Any) -> None:
+    watched.policies.watched(versioned(manifest, 9), deleted=False)
+    await watched.policies.compare(await listed(watched, api_server, versioned(manifest, 8)), GRACE_SECONDS)
+    assert watched.policies.deaf is None
+
+
+@pytest.mark.parametrize("shown", ["a change", "a new policy", "a deletion"])
+async def test_a_watch_that_misses_what_the_list_shows_is_deaf_until_it_hears_again(
+    shown: str, watched: Watched, api_server: Any, manifest: Any
+) -> None:
+    watched.policies.watched(versioned(manifest, 7), deleted=False)
+    items = {
+        "a change": [versioned(manifest, 8)],
+        "a new policy": [versioned(manifest, 7), versioned(manifest, 8, "shop/new")],
+        "a deletion": [],
+    }[shown]
+    await watched.policies.compare(await listed(watched, api_server, *items), GRACE_SECONDS)
+    name = "shop/new" if shown == "a new policy" else "shop/llm"
+    assert watched.policies.deaf == f"the watch on TokenPolicies missed changes of {name}"
+    if shown == "a deletion":
+        watched.policies.watched(versioned(manifest, 7), deleted=True)
+    for item in items:
+        watched.policies.watched(item, deleted=False)
+    await watched.policies.compare(await listed(watched, api_server, *items), GRACE_SECONDS)
+    assert watched.policies.deaf is None
