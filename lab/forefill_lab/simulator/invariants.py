@@ -7,6 +7,7 @@ from forefill_lab.simulator.controllers.fleet import Fleet
 from forefill_lab.simulator.controllers.pod import Pod
 from forefill_operator.ledger import CLOCK_MARGIN
 from forefill_operator.policy import SAFE_SHARE
+from forefill_protocol.messages import Assignment
 
 # Rounding, as a part of what is compared.
 SLACK = 1e-6
@@ -35,24 +36,29 @@ class Invariants:
 
     def _sum_of_rates(self, tick: int, now: float) -> None:
         """1: all rates in use fit what was the maximum within the last lease; so do half of it and all safe rates."""
-        held = [pod for pod in self._fleet.pods.values() if pod.held is not None and self._is_accounted(pod, now)]
+        pods = self._accounted(now)
         most = self._scene.capacity.largest_within(now - self._lease, now)
-        used = fsum(pod.flow.bucket.fill_rate for pod in held)
+        used = fsum([pod.flow.bucket.fill_rate for pod, _ in pods])
         if used > most * (1 + SLACK):
             raise Broken(f"tick {tick}: rates of {used:.6g} tokens/s are in use, but at most {most:.6g} may be (1)")
-        safe = fsum(pod.held.safe_rate for pod in held if pod.held)
+        safe = fsum([held.safe_rate for _, held in pods])
         bound = SAFE_SHARE * max(self._scene.capacity.rates)
         if safe > bound * (1 + SLACK):
             raise Broken(f"tick {tick}: safe rates come to {safe:.6g} tokens/s, but may to {bound:.6g} at most (1)")
 
-    def _is_accounted(self, pod: Pod, now: float) -> bool:
-        """Not whoever was silent from before a restart until learning ended: it is at its safe rate."""
+    def _accounted(self, now: float) -> list[tuple[Pod, Assignment]]:
+        """Pods with a grant; but not those silent from before a restart until learning ended: their rate is safe."""
+        pods = [(pod, held) for pod in self._fleet.pods.values() if (held := pod.held) is not None]
         operator = self._fleet.operator
         book = operator.books.get(self._fleet.policy.key) if operator else None
         if book is None or now < book.learning.until:
-            return True
-        account = book.ledger.accounts.get(pod.client.pod_uid)
-        return account is not None and account.claimed is None
+            return pods
+        accounts = book.ledger.accounts
+        return [
+            (pod, held)
+            for pod, held in pods
+            if (account := accounts.get(pod.client.pod_uid)) is not None and account.claimed is None
+        ]
 
     def _admitted(self, tick: int, client: int) -> None:
         """2: no more was admitted than rates and lumps came to, and one request. Buckets start empty."""

@@ -31,7 +31,9 @@ def run(demand: Demand, timeline: Timeline, controller: Controller, watches: lis
         timeline.run_until((tick + 1) * timeline.step)
         controller.settle()
         for client in busy:
-            present[client].serve(present[client].clock())
+            flow = present[client]
+            if flow.queue:
+                flow.serve(flow.clock())
         for watch in watches:
             watch(tick, busy)
         for client in busy:

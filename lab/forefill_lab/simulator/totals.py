@@ -67,7 +67,7 @@ class Recorder:
         self.capacity += capacity
         self.false_throttle += min(short, max(0.0, capacity - served))
         joins = self._scene.demand.joins
-        granted = fsum(controller.granted(client) for client in range(len(joins)) if joins[client] <= tick)
+        granted = fsum([controller.granted(client) for client, joined in enumerate(joins) if joined <= tick])
         lease = self._scene.policy.spec.report.lease_seconds
         most = self._scene.capacity.largest_within(begun - CLOCK_MARGIN * lease, begun + step)
         if granted > most * (1 + CRUMB):

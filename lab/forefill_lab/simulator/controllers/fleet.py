@@ -106,8 +106,7 @@ class Fleet:
 
     def outlook(self, client: int) -> tuple[float, float, float]:
         pod = self._by_index[client]
-        held = pod.held
-        return pod.expected(), self._trust(pod), held.priority if held else 1.0
+        return pod.outlook(lambda: self._trust(pod))
 
     def _trust(self, pod: Pod) -> float:
         book = self.operator.books.get(self.policy.key) if self.operator else None

@@ -1,6 +1,7 @@
 """One client as production has it: a sidecar's agent with tenure, predictor, bucket and meter, on its own clock."""
 
 import random
+from collections.abc import Callable
 
 from forefill_lab.simulator.controllers.base import Scene
 from forefill_lab.simulator.controllers.streams import Stream
@@ -18,9 +19,9 @@ from forefill_sidecar.tenure import Tenure
 
 
 class Pod:
-    """`wakes_at` is when the agent has something to do, in the run's time; the forecast is that of its last report."""
+    """`wakes_at` is when the agent has something to do, in the run's time."""
 
-    __slots__ = ("_forecast_of", "agent", "client", "flow", "forecast", "gate", "index", "member", "stream", "wakes_at")
+    __slots__ = ("_outlook", "_outlook_of", "agent", "client", "flow", "gate", "index", "member", "stream", "wakes_at")
 
     def __init__(self, index: int, client: Client, gate: FlowGate, member: Member) -> None:
         self.index = index
@@ -31,19 +32,21 @@ class Pod:
         self.agent: Agent
         self.stream: Stream
         self.wakes_at = float("inf")
-        self.forecast = 0.0
-        self._forecast_of = 0
+        self._outlook = 0.0, 1.0, 1.0
+        self._outlook_of: tuple[int, messages.Assignment | None] = -1, None
 
     @property
     def expectations(self) -> Expectations:
         return self.member.listener.expectations
 
-    def expected(self) -> float:
-        """Mean demand forecast for the window under way, tokens/s."""
-        if self._forecast_of != self.agent.sequence:
-            self._forecast_of = self.agent.sequence
-            self.forecast = self.member.predictor.forecasts()[0].mean
-        return self.forecast
+    def outlook(self, trust: Callable[[], float]) -> tuple[float, float, float]:
+        """Mean demand forecast for the window under way, tokens/s, trust and priority. New with reports and grants."""
+        held, sequence = self.member.tenure.assignment, self.agent.sequence
+        if sequence != self._outlook_of[0] or held is not self._outlook_of[1]:
+            self._outlook_of = sequence, held
+            mean = self.member.predictor.forecasts()[0].mean
+            self._outlook = mean, trust(), held.priority if held else 1.0
+        return self._outlook
 
     @property
     def held(self) -> messages.Assignment | None:
