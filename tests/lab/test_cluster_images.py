@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -92,3 +93,12 @@ def test_the_named_pip_configuration_comes_before_the_one_at_home(tmp_path: Path
     at_home, by_name = (images.mounts(environ, tmp_path)[0] for environ in ({}, {"PIP_CONFIG_FILE": str(named)}))
     assert at_home == f"--volume={tmp_path}/.pip/pip.conf:/etc/pip.conf:ro"
     assert by_name == f"--volume={named}:/etc/pip.conf:ro"
+
+
+def test_the_newest_image_of_the_node_is_the_loaded_one(tmp_path: Path) -> None:
+    paths = Paths(cache=tmp_path / "cache", state=tmp_path / "state", run=tmp_path / "run")
+    assert images.loaded(paths, images.SIDECAR) == images.tag(images.SIDECAR)
+    paths.imported.parent.mkdir(parents=True)
+    names = ["pause:1", "sidecar:a", "operator:b", "sidecar:c", "sidecar-dependencies:d"]
+    paths.imported.write_text(json.dumps([f"{versions.IMAGE_PREFIX}/{name}" for name in names]))
+    assert images.loaded(paths, images.SIDECAR) == f"{versions.IMAGE_PREFIX}/sidecar:c"

@@ -1,4 +1,4 @@
-"""`python -m forefill_lab.cluster up|down|images|status|kubeconfig|env`."""
+"""`python -m forefill_lab.cluster up|down|images|status|kubeconfig|values|env`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from . import clusters, components, kind, processes
+from . import clusters, components, images, kind, processes
 from . import up as node
 from .clusters import Access
 from .commands import ClusterError
@@ -61,6 +61,16 @@ def kubeconfig(progress: Progress) -> int:
     return 0
 
 
+def values(progress: Progress) -> int:
+    """The images as words for helm."""
+    paths = Paths.from_environment()
+    existing()
+    for recipe in images.RECIPES:
+        repository, _, tag = images.loaded(paths, recipe).rpartition(":")
+        print(f"--set-string=image.{recipe.name}.repository={repository},image.{recipe.name}.tag={tag}")
+    return 0
+
+
 def environment(progress: Progress) -> int:
     print(exports(existing()))
     return 0
@@ -79,6 +89,7 @@ COMMANDS: dict[str, tuple[Callable[[Progress], int], str]] = {
     "images": (build_images, "build the operator's and the sidecar's image"),
     "status": (status, "show which components run; exit status 1 when the cluster does not serve"),
     "kubeconfig": (kubeconfig, "print the path of the kubeconfig"),
+    "values": (values, "print the images that the cluster has as values of the chart"),
     "env": (environment, "print the exports that point kubectl and helm at the cluster"),
 }
 

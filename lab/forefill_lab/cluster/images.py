@@ -247,6 +247,13 @@ def forget_others(paths: Paths, name: str) -> None:
         output(buildah(paths, "rmi", *outdated))
 
 
+def loaded(paths: Paths, recipe: Recipe) -> str:
+    """The newest build that the node has; where there is no node of ours (kind), that of the sources as they are."""
+    imported = json.loads(paths.imported.read_text()) if paths.imported.exists() else []
+    ours = [name for name in imported if name.startswith(f"{versions.IMAGE_PREFIX}/{recipe.name}:")]
+    return ours[-1] if ours else tag(recipe)
+
+
 def import_into_node(paths: Paths, images: Iterable[Image], progress: Progress) -> None:
     """Load into containerd what it does not have under that very name."""
     imported = json.loads(paths.imported.read_text()) if paths.imported.exists() else []
