@@ -4,6 +4,8 @@ import base64
 import datetime
 import json
 import re
+import signal
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -361,6 +363,23 @@ async def test_the_token_of_a_deleted_pod_is_rejected(reviews: TokenReviews, bou
     token = running.server.token(SHOP, "web", "--audience=forefill.io", *words)
     running.server.kubectl("delete", "pod", "bound", "-n", SHOP, "--force")
     assert (await rejected(reviews, token))[0] == 401
+
+
+def test_an_api_server_that_hangs_for_a_while_ends_neither_process(running: Running) -> None:
+    """For less than the Lease; afterwards changes are seen as before."""
+    (process,) = [each for each in running.server.processes if str(each.args[0]).endswith("kube-apiserver")]
+    process.send_signal(signal.SIGSTOP)
+    try:
+        time.sleep(6.0)
+        assert answers(f"http://127.0.0.1:{running.operator_health}/healthz")
+        assert answers(f"http://127.0.0.1:{running.operator_health}/readyz")
+        assert answers(f"{running.injector}/readyz")
+    finally:
+        process.send_signal(signal.SIGCONT)
+    generation = running.server.get("tokenpolicy", "llm", "-n", SHOP)["metadata"]["generation"]
+    change = ("patch", "tokenpolicy", "llm", "-n", SHOP, "--type=merge", "-p", '{"spec": {"fillRate": {"min": 21}}}')
+    running.server.kubectl(*change)
+    running.server.until(lambda: accepted(running, "llm")[0][1] == generation + 1, "the change is seen")
 
 
 def test_every_right_of_the_chart_is_used_and_none_is_missing(running: Running) -> None:
