@@ -1,0 +1,63 @@
+"""What GET /v1/explain answers: one policy's or one client's explanation as JSON, or a sentence that says why not."""
+
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+from forefill_operator.book import Book
+from forefill_operator.controller import Controller
+from forefill_operator.explanation import facts
+
+# So many are named when a name fits several.
+MOST_NAMED = 5
+
+
+class Answer(Struct, frozen=True):
+    """`status` is HTTP's."""
+
+    status: int
+    body: bytes
+
+
+def answer(controller: Controller, policy: str, client: str, now: float) -> Answer:
+    """`policy` is [NAMESPACE/]NAME; `client` the pod's uid or [NAMESPACE/]NAME, empty for the policy as a whole."""
+    if not policy:
+        return _refusal(400, "policy=[NAMESPACE/]NAME is required")
+    keys = _fitting(policy, controller.served())
+    if len(keys) != 1:
+        return _refusal(404, _unclear(f"there is no TokenPolicy {policy} here", policy, keys))
+    book = controller.books[keys[0]]
+    if not client:
+        return Answer(200, msgspec.json.encode(facts.policy_facts(book, now)))
+    uids = _uids(book, client)
+    if len(uids) != 1:
+        names = [book.members[uid].client.name for uid in uids]
+        return _refusal(404, _unclear(f"TokenPolicy {keys[0]} has no client {client}", client, names))
+    return Answer(200, msgspec.json.encode(facts.client_facts(book, uids[0], now)))
+
+
+def _uids(book: Book, client: str) -> list[str]:
+    if client in book.members:
+        return [client]
+    by_name: dict[str, list[str]] = {}
+    for uid, member in book.members.items():
+        by_name.setdefault(member.client.name, []).append(uid)
+    return [uid for name in _fitting(client, by_name) for uid in by_name[name]]
+
+
+def _fitting(wanted: str, names: Iterable[str]) -> list[str]:
+    """The name itself, else those NAMESPACE/NAME whose last part it is."""
+    found = sorted(names)
+    return [wanted] if wanted in found else [name for name in found if name.partition("/")[2] == wanted]
+
+
+def _unclear(none: str, wanted: str, names: list[str]) -> str:
+    if not names:
+        return none
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{wanted} may be {', '.join(names[:MOST_NAMED])}{more}; say which"
+
+
+def _refusal(status: int, sentence: str) -> Answer:
+    return Answer(status, msgspec.json.encode({"error": sentence}))

@@ -1,0 +1,267 @@
+"""Everything behind a policy's fill rate, or a client's, as one value: what /v1/explain sends. Rates are tokens/s."""
+
+from collections.abc import Iterable, Sequence
+from heapq import nlargest
+from math import fsum, isfinite
+
+from msgspec import Struct
+
+from forefill_operator import explain
+from forefill_operator.anomaly.finding import Verdict
+from forefill_operator.book import Book
+from forefill_operator.demand import declared_rate
+from forefill_operator.member import Member
+from forefill_operator.shaping import Terms
+from forefill_protocol.messages import Mode
+
+# Clients that are listed by name: those with the largest rates, and those that something is held against.
+MOST_LISTED = 10
+
+
+class ClassFacts(Struct, frozen=True):
+    """A class of clients; `ceiling` is None where there is none. `rate` is what its clients are to get together."""
+
+    name: str
+    weight: float
+    floor: float
+    ceiling: float | None
+    clients: int
+    request: float
+    rate: float
+
+
+class ClientLine(Struct, frozen=True):
+    """One client in a list. `trust` is None before it was appraised; `short` what it offered above its grant."""
+
+    name: str
+    class_name: str
+    request: float
+    rate: float
+    trust: float | None
+    priority: float
+    verdict: Verdict
+    short: float
+
+
+class PolicyFacts(Struct, frozen=True, tag="policy", tag_field="about"):
+    """`load_weight_growth` multiplies the weight of load while latency is high; `load_faults` are sentences.
+
+    `offered` and `short` are of the last windows: all that clients offered, and what of it was above their grants.
+    `waiting` counts clients whose raise waits for others; `unknown` may be held by clients of an earlier operator.
+    """
+
+    policy: str
+    generation: int
+    mode: Mode
+    min: float
+    max: float
+    clients: int
+    terms: Terms
+    prediction_bounds: tuple[float, float]
+    load_weight: float
+    load_weight_growth: float
+    load_faults: Sequence[str]
+    reserved: float
+    unknown: float
+    held: float
+    pool_rate: float
+    available: float
+    waiting: int
+    offered: float
+    short: float
+    classes: Sequence[ClassFacts]
+    top: Sequence[ClientLine]
+    restrained: Sequence[ClientLine]
+    sentence: str
+
+
+class AnomalyFacts(Struct, frozen=True):
+    kind: str
+    evidence: str
+    for_seconds: float
+
+
+class ClientFacts(Struct, frozen=True, tag="client", tag_field="about"):
+    """`believed` = shadow + trust x (forecast - shadow), `request` = believed + backlog / interval; `declared` on top.
+
+    `share` is the client's by weight of what its class's clients divide; `is_short`: not everybody gets their request.
+    `rate` is granted until `rate_seconds` from now, `safe_rate` until `lease_seconds`; `held` counts what is not
+    acknowledged. Tokens: `backlog`, `burst`, `lump`.
+    """
+
+    policy: str
+    mode: Mode
+    client: str
+    pod_uid: str
+    workload: str
+    class_name: str
+    is_connected: bool
+    heard_seconds: float | None
+    forecast: float | None
+    shadow: float | None
+    shadow_spread: float | None
+    trust: float | None
+    skill: float | None
+    is_newcomer: bool
+    believed: float | None
+    backlog: float
+    backlog_rate: float
+    declared: float
+    request: float | None
+    reactive: float | None
+    spread: float | None
+    priority: float
+    share: float | None
+    is_short: bool
+    planned: float | None
+    rate: float
+    safe_rate: float
+    held: float
+    burst: float
+    lump: float
+    rate_seconds: float
+    lease_seconds: float
+    offered: float
+    admitted: float
+    short: float
+    verdict: Verdict
+    anomalies: Sequence[AnomalyFacts]
+    sentence: str
+
+
+def policy_facts(book: Book, now: float) -> PolicyFacts:
+    planner, policy, plan = book.planner, book.policy, book.plan
+    spec, roster = policy.spec, planner.roster
+    fresh = roster.fresh(now)
+    live = [member for member in book.members.values() if member.is_live(now)]
+    restrained = [member for member in live if _verdict(member) != "None"]
+    return PolicyFacts(
+        policy=policy.key,
+        generation=policy.generation,
+        mode=spec.mode,
+        min=spec.fill_rate.min,
+        max=spec.fill_rate.max,
+        clients=len(live),
+        terms=plan.terms,
+        prediction_bounds=(spec.weights.prediction.min, spec.weights.prediction.max),
+        load_weight=spec.weights.load,
+        load_weight_growth=planner.state.growth,
+        load_faults=[f"{about} {fault.sentence}" for about, fault in book.load_faults.items()],
+        reserved=plan.reserved,
+        unknown=book.learning.unknown_at(now),
+        held=book.ledger.held.rate,
+        pool_rate=plan.pool_rate,
+        available=plan.available,
+        waiting=len(book.issuer.waiting),
+        offered=fsum(roster.offered[fresh].tolist()),
+        short=fsum((roster.offered[fresh] - roster.granted[fresh]).clip(0.0).tolist()),
+        classes=_classes(book, live),
+        top=_lines(book, nlargest(MOST_LISTED, live, key=lambda member: (member.rate, member.client.name))),
+        restrained=_lines(book, sorted(restrained, key=lambda member: member.client.name)[:MOST_LISTED]),
+        sentence=explain.target_sentence(plan.terms),
+    )
+
+
+def client_facts(book: Book, pod_uid: str, now: float) -> ClientFacts:
+    """Raises KeyError when the policy has no such client."""
+    member, planner, spec = book.members[pod_uid], book.planner, book.policy.spec
+    demand, appraisal, assignment = member.demand, member.appraisal, member.assignment
+    row = planner.roster.row_of(pod_uid)
+    level = book.plan.levels.get(int(planner.roster.group[row]))
+    backlog_rate = demand.waiting / spec.report.interval_seconds if demand else 0.0
+    heard = now - member.received_at
+    return ClientFacts(
+        policy=book.policy.key,
+        mode=spec.mode,
+        client=member.client.name,
+        pod_uid=pod_uid,
+        workload=member.client.workload,
+        class_name=_class_name(book, member),
+        is_connected=member.connected,
+        heard_seconds=heard if isfinite(heard) else None,
+        forecast=member.forecast,
+        shadow=appraisal.shadow if appraisal else None,
+        shadow_spread=appraisal.shadow_spread if appraisal else None,
+        trust=appraisal.trust if appraisal else None,
+        skill=appraisal.skill if appraisal else None,
+        is_newcomer=appraisal is None or appraisal.is_newcomer,
+        believed=demand.request - backlog_rate if demand else None,
+        backlog=demand.waiting if demand else 0.0,
+        backlog_rate=backlog_rate,
+        declared=declared_rate(member.work, now, now + spec.report.interval_seconds),
+        request=demand.request if demand else None,
+        reactive=demand.reactive if demand else None,
+        spread=demand.spread if demand else None,
+        priority=member.priority,
+        share=level.share * member.priority / level.whole_weight if level and level.whole_weight > 0.0 else None,
+        is_short=level is not None and level.is_short,
+        planned=member.planned,
+        rate=member.rate,
+        safe_rate=assignment.safe_rate if assignment else 0.0,
+        held=book.ledger.accounts[pod_uid].held_at(now).rate if pod_uid in book.ledger.accounts else 0.0,
+        burst=assignment.burst if assignment else 0.0,
+        lump=assignment.lump_tokens if assignment else 0.0,
+        rate_seconds=_left(member.rate_seconds() - heard),
+        lease_seconds=_left(member.lease_seconds() - heard),
+        offered=float(planner.roster.offered[row]),
+        admitted=float(planner.roster.admitted[row]),
+        short=_short(book, member),
+        verdict=_verdict(member),
+        anomalies=[AnomalyFacts(a.kind, a.evidence, now - a.since) for a in appraisal.anomalies] if appraisal else [],
+        sentence=assignment.reason if assignment else "nothing was granted yet",
+    )
+
+
+def _classes(book: Book, live: Iterable[Member]) -> list[ClassFacts]:
+    by_name: dict[str, list[Member]] = {}
+    for member in live:
+        by_name.setdefault(_class_name(book, member), []).append(member)
+    return [
+        ClassFacts(
+            name=group.name,
+            weight=group.weight,
+            floor=group.floor,
+            ceiling=group.ceiling if isfinite(group.ceiling) else None,
+            clients=len(by_name[group.name]),
+            request=fsum(member.demand.request for member in by_name[group.name] if member.demand),
+            rate=fsum(member.planned or 0.0 for member in by_name[group.name]),
+        )
+        for group in book.planner.groups.all
+        if group.name in by_name
+    ]
+
+
+def _lines(book: Book, members: Iterable[Member]) -> list[ClientLine]:
+    return [
+        ClientLine(
+            name=member.client.name,
+            class_name=_class_name(book, member),
+            request=member.demand.request if member.demand else 0.0,
+            rate=member.rate,
+            trust=member.appraisal.trust if member.appraisal else None,
+            priority=member.priority,
+            verdict=_verdict(member),
+            short=_short(book, member),
+        )
+        for member in members
+    ]
+
+
+def _class_name(book: Book, member: Member) -> str:
+    planner = book.planner
+    return planner.groups.all[int(planner.roster.group[planner.roster.row_of(member.client.pod_uid)])].name
+
+
+def _verdict(member: Member) -> Verdict:
+    return member.appraisal.verdict if member.appraisal else "None"
+
+
+def _short(book: Book, member: Member) -> float:
+    """What the client offered in its last window above its grant: the part that enforcement makes wait."""
+    roster = book.planner.roster
+    row = roster.row_of(member.client.pod_uid)
+    return float(max(roster.offered[row] - roster.granted[row], 0.0))
+
+
+def _left(seconds: float) -> float:
+    return max(seconds, 0.0) if isfinite(seconds) else 0.0
