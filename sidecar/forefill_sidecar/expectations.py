@@ -17,6 +17,8 @@ MAX_KEPT: Final = 2 * MAX_PENDING
 SAME_SECONDS: Final = 1.0
 # Work may come this much later than declared and still counts as declared.
 LATE_SECONDS: Final = 10.0
+# What nobody has settled by then never is: nobody counts windows.
+FORGOTTEN_SECONDS: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -85,6 +87,7 @@ class Expectations:
     ) -> bool:
         """Take one in, in the place of the same said before; False when as many are pending as a report carries."""
         declared = Declared(now + after_seconds, for_seconds, tokens, id, by)
+        self.pending = [each for each in self.pending if each.ends_at + FORGOTTEN_SECONDS > now]
         before = next((each for each in self.pending if declared.is_as(each)), None)
         if before:
             self.pending.remove(before)

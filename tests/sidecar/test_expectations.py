@@ -28,9 +28,14 @@ def test_no_more_is_taken_in_than_a_report_carries() -> None:
 
 def test_nobody_fills_the_memory_with_work_that_is_over_at_once() -> None:
     expectations = Expectations()
-    for moment in range(10 * MAX_KEPT):
-        expectations.declare(2.0 * moment, 0.0, 0.001, 1.0)
-    assert len(expectations.pending) == MAX_KEPT
+    taken = [expectations.declare(0.1 * number, 0.0, 0.001, 1.0 + number) for number in range(10 * MAX_KEPT)]
+    assert (len(expectations.pending), sum(taken)) == (MAX_KEPT, MAX_KEPT + 39)
+
+
+def test_where_nobody_counts_windows_declarations_are_forgotten() -> None:
+    expectations = Expectations()
+    taken = [expectations.declare(100.0 * moment, 0.0, 1.0, 1.0) for moment in range(10 * MAX_KEPT)]
+    assert (all(taken), len(expectations.pending)) == (True, 1)
 
 
 @pytest.mark.parametrize(
