@@ -29,10 +29,11 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
         if options.watch is not None:
             return _watch(_asker(options), options.watch)
         document = _asker(options)()
+        shown = _page(document)
         if options.json:
             print(msgspec.json.format(document, indent=2).decode())
         else:
-            show(_page(document))
+            show(shown)
     except Unknown as unknown:
         print(f"forefill explain: {unknown}", file=sys.stderr)
         return 1
@@ -111,7 +112,7 @@ def _page(document: bytes) -> Page:
     try:
         return pages.page_of(document)
     except msgspec.DecodeError as error:
-        raise NoAnswer(f"the operator is of another version: {error}; --json shows what it says") from None
+        raise NoAnswer(f"the operator is of another version: {error}") from None
 
 
 def _seconds(text: str) -> float:
