@@ -6,8 +6,10 @@ import time
 from collections.abc import Awaitable, Sequence
 
 from forefill_protocol.podsettings import PolicyListener
+from forefill_sidecar import metrics
 from forefill_sidecar.bucket import TokenBucket
 from forefill_sidecar.gate import Gate
+from forefill_sidecar.journal import Journal
 from forefill_sidecar.local_api import LocalApi
 from forefill_sidecar.loop_lag import LoopLag
 from forefill_sidecar.meter import Meter
@@ -41,6 +43,15 @@ class Sidecar:
         self.lag = LoopLag()
         self.api = LocalApi(listeners, self.lag)
         self._admin = admin
+        self._journal: Journal | None = None
+
+    def write_into(self, journal: Journal) -> None:
+        """Write every request down; the journal is closed at the end."""
+        self._journal = journal
+        for listener in self.listeners:
+            listener.note_into(journal.note)
+        more = self.api.more_families
+        self.api.more_families = lambda: [*more(), metrics.dropped(journal)]
 
     async def start(self) -> None:
         """Listen everywhere. Raises CantListen, with nothing left open."""
@@ -69,6 +80,8 @@ class Sidecar:
         for listener in self.listeners:
             await listener.close(max(0.0, deadline - time.monotonic()))
         await self.api.close()
+        if self._journal is not None:
+            await asyncio.to_thread(self._journal.close)
 
 
 async def _listening(start: Awaitable[None], host: str, port: int) -> None:

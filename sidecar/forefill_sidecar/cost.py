@@ -35,7 +35,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class CostRule:
-    """The cost settings of a policy, made ready for each request. Names of headers are lower case, empty for none."""
+    """The cost settings of a policy, made ready for each request. Names of headers are lower case, empty for none.
+
+    `templates` are the routes' paths as the policy has them.
+    """
 
     default: float
     header: bytes = b""
@@ -44,6 +47,7 @@ class CostRule:
     pointer: tuple[str, ...] = ()
     reserve: float | None = None
     max_debt: float | None = None
+    templates: tuple[str, ...] = ()
     estimates: dict[int, Estimate] = field(default_factory=dict)
 
     def price(self, method: bytes, target: bytes, fields: dict[bytes, bytes], content_length: int) -> Price:
@@ -96,6 +100,7 @@ def rule(settings: CostSettings) -> CostRule:
         pointer=_segments(settings.response_pointer),
         reserve=settings.reserve,
         max_debt=settings.max_debt,
+        templates=tuple(each.path for each in settings.routes),
     )
 
 

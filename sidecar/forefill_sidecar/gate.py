@@ -4,25 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable
 from math import inf
-from typing import Final, Protocol
 
 from forefill_protocol.messages import Mode, PolicySettings
+from forefill_sidecar.alarm import Alarm, CallLater
 from forefill_sidecar.bucket import TokenBucket
 from forefill_sidecar.histogram import Distribution
 from forefill_sidecar.line import DEFAULT_URGENCY, Line, Refusal, Verdict, Waiter
 from forefill_sidecar.meter import Meter
-
-# Timers of libuv tick in milliseconds and may fire up to one early.
-TIMER_SECONDS: Final = 0.001
-
-
-class Cancellable(Protocol):
-    """A timer that was set."""
-
-    def cancel(self) -> None: ...
-
-
-CallLater = Callable[[float, Callable[[], None]], Cancellable]
+from forefill_sidecar.shadow import Shadow
 
 
 class Gate:
@@ -47,15 +36,14 @@ class Gate:
         self.on_wait: Callable[[], None] | None = None
         self.waits = Distribution()
         self.unenforced_tokens = 0.0
+        self.shadow = Shadow(bucket)
         self._clock = clock
-        self._call_later = call_later
+        self._alarm = Alarm(self._turn, call_later)
         self._is_open = False
         self._is_denying = False
         self._passes_all = mode == "Observe"
         self._is_binding = not self._passes_all
         self._line = Line()
-        self._timer: Cancellable | None = None
-        self._timer_at = inf
         self.configure(settings)
 
     @property
@@ -92,11 +80,13 @@ class Gate:
     def retune(self, now: float, fill_rate: float, burst: float) -> None:
         """Change the bucket's rate; whoever the tokens now suffice for goes on at once."""
         self.bucket.retune(now, fill_rate, burst)
+        self.shadow.retune(now, fill_rate, burst)
         self._turn()
 
     def add(self, now: float, tokens: float) -> None:
         """Put lump tokens into the bucket; whoever they suffice for goes on at once."""
         self.bucket.add(now, tokens)
+        self.shadow.add(now, tokens)
         self._turn()
 
     def ask(
@@ -119,6 +109,8 @@ class Gate:
         meter.arrived(cost, is_marked_retry)
         if self._passes_all:
             meter.admitted(cost)
+            if self.mode == "Observe":
+                self.shadow.ask(now, cost, min(max_wait_seconds, self._max_wait_seconds))
             return self._pass_unenforced(now, cost)
         if self._is_denying:
             meter.refused(cost)
@@ -163,6 +155,8 @@ class Gate:
     def settle(self, reserved: float, actual: float, taken: float, max_debt: float) -> None:
         """Replace what was `reserved` for a request by its `actual` cost; `taken` is the verdict on the former."""
         self.meter.settled(actual - reserved)
+        if self.mode == "Observe":
+            self.shadow.settle(self._clock(), actual - reserved, max_debt)
         if taken:
             self.bucket.settle(self._clock(), actual - reserved, max_debt)
             self._turn()
@@ -189,7 +183,7 @@ class Gate:
         waiter = Waiter(cost, urgency, now, now + wait_seconds, decided)
         self._line.add(waiter)
         self.meter.backlog = self._line.tokens
-        if waiter.expires_at < self._timer_at or waiter is self._line.head():
+        if waiter.expires_at < self._alarm.at or waiter is self._line.head():
             self._set_timer(now)
         if self.on_wait is not None:
             self.on_wait()
@@ -206,7 +200,7 @@ class Gate:
 
     def _turn(self) -> None:
         """Decide about everyone who can be decided about, then set the timer for the next one."""
-        if self._line or self._timer is not None:
+        if self._line.length or self._alarm.at < inf:
             now = self._clock()
             self._admit(now)
             while (late := self._line.expired(now)) is not None:
@@ -245,20 +239,7 @@ class Gate:
 
     def _set_timer(self, now: float) -> None:
         """One timer serves all: the head's tokens or the earliest deadline, whichever comes first."""
-        head = self._line.head()
-        at = inf
+        head, at = self._line.head(), inf
         if head is not None:
             at = min(now + self.bucket.seconds_until(now, head.cost), self._line.next_deadline())
-        if at == self._timer_at:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._timer_at = at
-        if at < inf:
-            call_later = self._call_later or asyncio.get_running_loop().call_later
-            self._timer = call_later(max(0.0, at - now) + TIMER_SECONDS, self._timer_fired)
-
-    def _timer_fired(self) -> None:
-        self._timer, self._timer_at = None, inf
-        self._turn()
+        self._alarm.set(now, at)

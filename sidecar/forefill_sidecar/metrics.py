@@ -8,6 +8,7 @@ from itertools import accumulate
 from math import isinf
 
 from forefill_sidecar.histogram import Distribution
+from forefill_sidecar.journal import Journal
 from forefill_sidecar.loop_lag import LoopLag
 from forefill_sidecar.proxy.listener import Listener
 
@@ -91,6 +92,16 @@ _COUNTERS: Sequence[tuple[str, str, _Read]] = (
         "Tokens that passed only because nothing is enforced.",
         lambda each: each.gate.unenforced_tokens,
     ),
+    (
+        "would_wait_tokens",
+        "Tokens that enforcement would have delayed, in mode Observe.",
+        lambda each: each.gate.shadow.would_wait,
+    ),
+    (
+        "would_refuse_tokens",
+        "Tokens that enforcement would have refused, in mode Observe.",
+        lambda each: each.gate.shadow.would_refuse,
+    ),
     ("requests", "Requests that arrived.", lambda each: each.meter.totals.requests),
     ("admitted_requests", "Requests let through.", lambda each: each.meter.totals.admitted_requests),
     ("refused_requests", "Requests turned away for want of tokens.", lambda each: each.meter.totals.refused_requests),
@@ -127,6 +138,12 @@ def _gauges(now: float) -> Sequence[tuple[str, str, _Read]]:
         ("client_connections_open", "Open connections of clients.", lambda each: each.tally.clients_open),
         ("upstream_connections_open", "Open connections to the upstream.", lambda each: each.tally.upstream_open),
     )
+
+
+def dropped(journal: Journal) -> Family:
+    """What could not be written down."""
+    samples = [("_total", (("to", outlet.name),), float(outlet.dropped)) for outlet in journal.outlets]
+    return Family(PREFIX + "dropped_entries", "counter", "Requests that could not be written down.", samples)
 
 
 def _per_policy(listeners: Sequence[Listener], kind: str, name: str, help_: str, read: _Read) -> Family:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forefill_protocol.messages import CostSettings, ForecastSettings, Mode, PolicySettings, QueueSettings
+from forefill_sidecar.alarm import TIMER_SECONDS
 from forefill_sidecar.bucket import TokenBucket
-from forefill_sidecar.gate import TIMER_SECONDS, Gate
+from forefill_sidecar.gate import Gate
 from forefill_sidecar.line import Refusal, Verdict, Waiter
 from forefill_sidecar.meter import Meter
 

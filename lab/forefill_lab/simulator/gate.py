@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from forefill_lab.simulator.flow import Flow
 from forefill_protocol.messages import Mode, PolicySettings
+from forefill_sidecar.alarm import Cancellable
 from forefill_sidecar.expectations import Expectations
-from forefill_sidecar.gate import Cancellable, Gate
+from forefill_sidecar.gate import Gate
 from forefill_sidecar.meter import Meter
 
 

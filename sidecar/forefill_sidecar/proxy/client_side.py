@@ -11,6 +11,7 @@ from forefill_sidecar.proxy.exchange import Exchange
 from forefill_sidecar.proxy.fields import BadHead
 from forefill_sidecar.proxy.framing import BadBody, Framing, LengthFraming
 from forefill_sidecar.proxy.head import MAX_HEAD_BYTES, after_empty_lines, find_end
+from forefill_sidecar.proxy.known import Request
 from forefill_sidecar.proxy.pacing import BODY_IS_HELD, PIPELINE_IS_LONG, UPSTREAM_IS_FULL, PacedLink
 from forefill_sidecar.proxy.shared import Shared
 from forefill_sidecar.proxy.tunnel import Tunnel
@@ -178,7 +179,8 @@ class ClientConnection(PacedLink):
             if not end:
                 return False
         request = shared.read(buffer[:end])
-        self._exchange = exchange = Exchange(self, shared, request)
+        exchange = Exchange(self, shared, request) if shared.note is None else self._noted_exchange(request)
+        self._exchange = exchange
         if request.has_body:
             self._framing = framing.of(request.head.content_length, request.head.is_chunked)
             self._buffer = b""
@@ -194,6 +196,12 @@ class ClientConnection(PacedLink):
             shared.meter.sized(0)
         exchange.start(time.monotonic())
         return True
+
+    def _noted_exchange(self, request: Request) -> Exchange:
+        # Most listeners write nothing down, and load nothing for it.
+        from forefill_sidecar.proxy.noted import NotedExchange
+
+        return NotedExchange(self, self._shared, request)
 
     def _look_closer(self) -> int:
         """A head is incomplete, or empty lines come before it."""

@@ -17,7 +17,10 @@ from forefill_sidecar.proxy.shared import Shared
 from forefill_sidecar.proxy.tally import Tally
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from forefill_sidecar.arrivals import Arrivals
+    from forefill_sidecar.entry import Entry
 
 _BACKLOG = 4096
 
@@ -62,6 +65,10 @@ class Listener:
     @arrivals.setter
     def arrivals(self, arrivals: "Arrivals | None") -> None:
         self._shared.arrivals = arrivals
+
+    def note_into(self, note: "Callable[[Entry], None] | None") -> None:
+        """Write every request down from now on; None: no more."""
+        self._shared.note = note
 
     def configure(self, settings: PolicySettings) -> None:
         """Take the parts of a policy that may change while the sidecar runs."""

@@ -16,12 +16,13 @@ from forefill_sidecar.proxy.tally import Tally
 
 if TYPE_CHECKING:
     from forefill_sidecar.arrivals import Arrivals
+    from forefill_sidecar.entry import Entry
 
 
 class Shared:
     """`policy` is NAMESPACE/NAME; `read` makes a request of a head's bytes, or raises BadHead.
 
-    `arrivals` gathers for a profile where one is kept.
+    `arrivals` gathers for a profile where one is kept, `note` writes requests down where that is wanted.
     """
 
     read: Callable[[bytes], Request]
@@ -38,6 +39,7 @@ class Shared:
         self.tally: Tally = pool.tally
         self.crowd = Crowd(pool.tally, limits.max_connections, pool.sweep)
         self.arrivals: Arrivals | None = None
+        self.note: Callable[[Entry], None] | None = None
         self.is_draining = False
         self.charge_by(rule)
 
