@@ -9,6 +9,9 @@ from math import fsum, inf
 
 from msgspec import Struct
 
+# Parts smaller than this are rounding.
+NEGLIGIBLE = 1e-12
+
 
 class Claim(Struct, frozen=True, gc=False):
     """What one client may have of a capacity, tokens/s.
@@ -65,7 +68,7 @@ def _hand_out_surplus(capacity: float, claims: Sequence[Claim], requests: list[f
     rows = zip(claims, requests, risks, strict=True)
     rates = _fill(capacity, [_Line(request, risk, request, c.ceiling) for c, request, risk in rows])
     rest = capacity - fsum(rates)
-    if rest <= 1e-12 * capacity:
+    if rest <= NEGLIGIBLE * capacity:
         return rates
     # Every client with a risk is at its ceiling: those without take the rest by weight.
     lines = zip(claims, rates, strict=True)
@@ -75,7 +78,7 @@ def _hand_out_surplus(capacity: float, claims: Sequence[Claim], requests: list[f
 def _relative(risks: list[float]) -> list[float]:
     """Risks as parts of the largest, what is negligible beside it as 0; empty when nobody has any."""
     largest = max(risks, default=0.0)
-    return [risk / largest if risk > 1e-12 * largest else 0.0 for risk in risks] if largest > 0 else []
+    return [risk / largest if risk > NEGLIGIBLE * largest else 0.0 for risk in risks] if largest > 0 else []
 
 
 def _fill(capacity: float, lines: Sequence[_Line]) -> list[float]:
@@ -120,5 +123,10 @@ def _not_above(capacity: float, shares: list[float]) -> list[float]:
     total = fsum(shares)
     if total <= capacity:
         return shares
-    scale = capacity / total * (1 - 1e-15)
+    scale = scaled_down(capacity, total)
     return [share * scale for share in shares]
+
+
+def scaled_down(capacity: float, total: float) -> float:
+    """A factor that takes `total` just below `capacity`."""
+    return capacity / total * (1 - 1e-15)

@@ -3,45 +3,51 @@
 from collections.abc import Mapping
 from math import fsum
 
-from forefill_operator import plan, selection, shaping
+from forefill_operator import recall, selection
+from forefill_operator.allocation_columns import Column
 from forefill_operator.client import Client
-from forefill_operator.demand import Demand, demand_of
+from forefill_operator.demand import Demand
 from forefill_operator.issuer import NEGLIGIBLE, Deliveries, Issuer
 from forefill_operator.learning import Learning, claimed_envelope, confirmed_envelope
 from forefill_operator.ledger import Ledger
 from forefill_operator.load.readings import Fault
 from forefill_operator.member import Member
-from forefill_operator.plan import Need, Plan, Standing
+from forefill_operator.plan import Plan
+from forefill_operator.planner import Planner
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.shaping import Load
 from forefill_protocol.messages import Down, Holding, PolicyReport, Refused
 
-# A client that can't wait for the next interval is planned for within this time.
+# A client that can't wait for its next report is planned for within this time.
 REPLAN_SECONDS = 1.0
-# A request counts as changed when it exceeds the one planned for by this factor.
-CHANGED = 1.1
 
 
 class Book:
-    """`learning` accounts for clients of an earlier operator; `load` is the resource's, None while unknown."""
+    """`learning` accounts for clients of an earlier operator; `load_faults` says what of the load is not measured."""
 
     def __init__(self, policy: TokenPolicy, learning: Learning, now: float) -> None:
-        self.issuer = Issuer(policy, learning)
-        self.load: Load | None = None
+        self.planner = Planner(policy)
         self.load_faults: Mapping[str, Fault] = {}
-        self._requested = 0.0
-        self._promised = 0.0
+        self.issuer = Issuer(self.planner, learning, now)
         self._urgent: set[str] = set()
-        self._next_plan_at = 0.0
+        self._changed = False
         self._replan(now)
 
     @property
     def policy(self) -> TokenPolicy:
-        return self.issuer.policy
+        return self.planner.policy
 
     @property
     def plan(self) -> Plan:
-        return self.issuer.plan
+        return self.planner.plan
+
+    @property
+    def load(self) -> Load | None:
+        return self.planner.load
+
+    @load.setter
+    def load(self, load: Load | None) -> None:
+        self.planner.load = load
 
     @property
     def learning(self) -> Learning:
@@ -59,10 +65,11 @@ class Book:
         """Serve this policy. A change is planned for and pushed to everybody at once."""
         if policy == self.policy:
             return []
-        self.issuer.policy = policy
+        self.planner.configure(policy, self.members)
         for member in self.members.values():
             member.policy_changed()
             member.selected = selection.admits(policy, member.client.namespace, member.client.labels)
+            self.planner.meet(member)
         self._replan(now)
         return self.issuer.push(self.issuer.within_reach(now), now)
 
@@ -74,13 +81,11 @@ class Book:
             return refused
         member = self._member(client)
         self._take_word(member, holding, now)
-        member.heard(0, self.policy.spec.report, now)
-        if member.planned is None:
-            self._welcome(member)
+        self._heard(member, 0, now)
         return self.issuer.grant(member, now)
 
     def report(self, client: Client, entry: PolicyReport, sequence: int, is_new: bool, now: float) -> Deliveries:
-        """The answer comes first, then pushes to others for which the acknowledgement in it made room."""
+        """The answer comes first, then pushes to others: recalls for its sake, and raises for which it made room."""
         if refused := self._refusal(client):
             return [(client.pod_uid, refused)]
         member = self._member(client)
@@ -88,13 +93,11 @@ class Book:
         self._acknowledge(member, entry.grant_sequence, entry.policy_generation, now)
         if not is_new and member.assignment is not None:
             return [(client.pod_uid, member.assignment), *self.issuer.pump(now)]
+        self._heard(member, max(sequence, member.answers), now)
         if is_new:
-            self._count(member, entry)
-        member.heard(max(sequence, member.answers), self.policy.spec.report, now)
-        if member.planned is None:
-            self._welcome(member)
-        self._meet(member, entry.early)
-        return [(client.pod_uid, self.issuer.grant(member, now)), *self.issuer.pump(now)]
+            self.planner.observe(member, entry, now)
+            self._changed = True
+        return self._answer(member, entry.early or client.pod_uid in self._urgent, now)
 
     def acknowledge(self, pod_uid: str, sequence: int, generation: int, now: float) -> Deliveries:
         """The client's bucket runs at this grant: what earlier ones held beyond it is free."""
@@ -111,61 +114,80 @@ class Book:
 
     def ended(self, pod_uid: str, now: float) -> Deliveries:
         """The pod is known to have ended: what it held is free at once."""
-        member = self.members.pop(pod_uid, None)
+        member = self.members.get(pod_uid)
         if member is None:
             return []
-        self.issuer.forget(pod_uid)
-        self._requested -= member.demand.request if member.demand else 0.0
-        self._promised -= member.planned or 0.0
-        self._urgent.discard(pod_uid)
+        self._forget(member, now)
         return self.issuer.pump(now)
 
     # Time
 
     def tick(self, now: float) -> Deliveries:
-        """Plan when an interval has passed, sooner when somebody can't wait; push what has become possible."""
-        if now < self._next_plan_at and not self._should_replan(now):
+        """Plan when it is time, sooner when somebody can't wait; push what has become possible."""
+        if not self._should_replan(now):
             return []
         in_a_hurry = [member for uid in self._urgent if (member := self.members.get(uid))]
         self._replan(now)
         raises = [member for member in in_a_hurry if self.issuer.wants_more(member) and member.can_be_pushed_to(now)]
-        return self.issuer.make_room(raises, now) + self.issuer.push(raises, now) + self.issuer.pump(now)
+        sendings: Deliveries = []
+        for member in raises:
+            sendings += [(member.client.pod_uid, self.issuer.grant(member, now)), *self._make_room(member, now)]
+        self._line_up()
+        return sendings + self.issuer.pump(now)
+
+    def _line_up(self) -> None:
+        """Those who fell furthest behind the new plan wait for room, which others may have given up meanwhile."""
+        rows, planned = self._planned()
+        for row in recall.furthest_behind(self.planner.roster.granted[rows], planned, rows):
+            self.issuer.waiting[self.planner.roster.uids[row]] = None
+
+    def _planned(self) -> tuple[list[int], Column]:
+        """Rows of the clients in the newest plan that are still there, and their planned rates."""
+        rows = [self.planner.roster.rows.get(uid, -1) for uid in self.plan.uids]
+        if -1 not in rows:
+            return rows, self.plan.rates
+        kept = [place for place, row in enumerate(rows) if row >= 0]
+        return [rows[place] for place in kept], self.plan.rates[kept]
 
     def _should_replan(self, now: float) -> bool:
-        """Somebody can't wait, learning has ended, or more is held than max (it was lowered, some have not heard)."""
-        if now < self.plan.made_at + REPLAN_SECONDS:
-            return False
-        if self.plan.made_at < self.learning.until <= now:
+        """Reports came, learning has ended, or more is held than max (it was lowered, and some have not heard)."""
+        planned_at, period = self.plan.made_at, self.planner.period
+        if now >= planned_at + max(self.policy.spec.report.interval_seconds, period):
             return True
-        return bool(self._urgent) or self.issuer.room(now) < -NEGLIGIBLE * self.policy.spec.fill_rate.max
+        if now < planned_at + period:
+            return False
+        if planned_at < self.learning.until <= now:
+            return True
+        is_over = self.issuer.room(now) < -NEGLIGIBLE * self.policy.spec.fill_rate.max
+        return self._changed or bool(self._urgent) or is_over
 
     def _replan(self, now: float) -> None:
         self.ledger.refresh(now)
         self._forget_the_gone(now)
-        self.issuer.plan = plan.plan(self.policy, self._standing(now), self.load, now)
-        for uid, member in self.members.items():
-            member.planned = self.plan.rates.get(uid)
-            member.planned_for = member.demand.request if member.demand else member.planned or 0.0
-        self._requested, self._promised = self.plan.terms.requested, fsum(self.plan.rates.values())
+        self.planner.make(self.members, self._reserved(now), now)
+        self.issuer.pool.retune(self.plan.pool_rate, self.policy.spec.burst.seconds, now)
         self._urgent.clear()
-        self._next_plan_at = now + self.policy.spec.report.interval_seconds
+        self._changed = False
 
-    def _standing(self, now: float) -> Standing:
-        fresh = {uid: member for uid, member in self.members.items() if member.is_fresh(now)}
-        silent = fsum(account.held.rate for uid, account in self.ledger.accounts.items() if uid not in fresh)
-        needs = [Need(uid, member.demand) for uid, member in fresh.items()]
-        return Standing(needs, silent + self.learning.unknown_at(now))
+    def _reserved(self, now: float) -> float:
+        """What clients hold that take no part in the plan, and what nobody has told of yet."""
+        accounts = self.ledger.accounts
+        silent = [accounts[uid].held.rate for uid in self.planner.roster.silent(now) if uid in accounts]
+        return fsum(silent) + self.learning.unknown_at(now)
 
     def _forget_the_gone(self, now: float) -> None:
         """Whoever is away and holds nothing any more, not even a safe rate, needs no remembering."""
-        gone = [
-            uid
-            for uid, member in self.members.items()
-            if not member.connected and not member.is_live(now) and self._holds_nothing(uid)
-        ]
-        for uid in gone:
-            del self.members[uid]
-            self.issuer.forget(uid)
+        for uid in self.planner.roster.silent(now):
+            member = self.members[uid]
+            if not member.connected and not member.is_live(now) and self._holds_nothing(uid):
+                self._forget(member, now)
+
+    def _forget(self, member: Member, now: float) -> None:
+        uid = member.client.pod_uid
+        del self.members[uid]
+        self.issuer.forget(uid)
+        self.planner.forget(member, now)
+        self._urgent.discard(uid)
 
     def _holds_nothing(self, pod_uid: str) -> bool:
         account = self.ledger.accounts.get(pod_uid)
@@ -178,6 +200,7 @@ class Book:
             return None
         if member := self.members.get(client.pod_uid):
             member.selected = False
+            self.planner.meet(member)
         key = self.policy.key
         return Refused(code=403, policy=key, sentence=f"TokenPolicy {key} does not admit pod {client.name}")
 
@@ -188,13 +211,23 @@ class Book:
         member.client, member.selected = client, True
         return member
 
+    def _heard(self, member: Member, answers: int, now: float) -> None:
+        """Grants count from here. A newcomer is planned for soon; until then it gets an equal share of what is free."""
+        member.heard(answers, self.policy.spec.report, now)
+        self.planner.meet(member)
+        if member.planned is None:
+            self.planner.welcome(member, len(self.members))
+            self._urgent.add(member.client.pod_uid)
+
     def _take_word(self, member: Member, holding: Holding, now: float) -> None:
         uid, spec = member.client.pod_uid, self.policy.spec
         account = self.ledger.accounts.get(uid)
         if account is None and holding.grant_sequence > 0 and now < self.learning.until:
             confirmed = confirmed_envelope(holding, spec, self.learning, now)
             self.ledger.issue(uid, confirmed, now)
-            self._returns(member, confirmed.rate)
+            # Until its first report, a client of an earlier operator is taken to need what it holds.
+            self.planner.expect(member, Demand(request=confirmed.rate, reactive=confirmed.rate))
+            self.planner.promise(member, confirmed.rate)
             is_granted = confirmed.rate >= holding.fill_rate
         else:
             self.ledger.acknowledge(uid, holding.grant_sequence, now)
@@ -205,47 +238,46 @@ class Book:
         if holding.policy_uid == self.policy.uid:
             member.generation = holding.policy_generation
 
-    def _returns(self, member: Member, claimed_rate: float) -> None:
-        """Until its first report, a client of an earlier operator is taken to need what it holds."""
-        member.demand = Demand(request=claimed_rate, reactive=claimed_rate)
-        self._requested += claimed_rate
-        self._promise(member, claimed_rate)
-
     def _acknowledge(self, member: Member, sequence: int, generation: int, now: float) -> None:
         member.acknowledge(sequence, generation)
         self.ledger.acknowledge(member.client.pod_uid, sequence, now)
 
-    def _count(self, member: Member, entry: PolicyReport) -> None:
-        before = member.demand
-        spec = self.policy.spec
-        member.demand = demand_of(
-            entry, before.owed if before else 0.0, spec.report.interval_seconds, spec.fill_rate.max
-        )
-        self._requested += member.demand.request - (before.request if before else 0.0)
+    # The answer
 
-    # Between two plans
-
-    def _welcome(self, member: Member) -> None:
-        """A newcomer gets an equal share of what there is, as far as that is free, and is planned for soon."""
-        share = self._available() / max(len(self.members), 1)
-        self._promise(member, share)
-        self._urgent.add(member.client.pod_uid)
-
-    def _meet(self, member: Member, early: bool) -> None:
-        """A larger request raises the target by the formula: the difference is the client's, at once."""
-        if member.demand is None or member.planned is None or member.demand.request <= member.planned:
-            return
-        free = max(self._available() - self._promised, 0.0)
-        if early or member.demand.request > CHANGED * member.planned_for:
+    def _answer(self, member: Member, in_a_hurry: bool, now: float) -> Deliveries:
+        """What the client says counts at once: in a new plan where that is cheap, else at the level of the last one."""
+        lump = self._lump(member, now)
+        self.planner.revise(member, now)
+        if now >= self.plan.made_at + self.planner.spacing:
+            self._replan(now)
+        elif in_a_hurry:
             self._urgent.add(member.client.pod_uid)
-        self._promise(member, min(member.demand.request, member.planned + free))
+        sendings: Deliveries = [(member.client.pod_uid, self.issuer.grant(member, now, lump))]
+        if in_a_hurry:
+            sendings += self._make_room(member, now)
+        return sendings + self.issuer.pump(now)
 
-    def _promise(self, member: Member, rate: float) -> None:
-        self._promised += rate - (member.planned or 0.0)
-        member.planned = rate
+    def _lump(self, member: Member, now: float) -> float:
+        """Tokens at once for what waits, as far as it is believed and the pool has them."""
+        demand = member.demand
+        if demand is None or demand.waiting <= 0.0:
+            return 0.0
+        lump = self.issuer.pool.draw(demand.waiting, now)
+        self.planner.served(member, lump)
+        return lump
 
-    def _available(self) -> float:
-        spec = self.policy.spec
-        weights, requested = spec.weights, max(self._requested, 0.0)
-        terms = shaping.shape(spec.fill_rate, requested, weights.prediction.initial, self.load, weights.load)
-        return plan.available_rate(terms, self.plan.reserved, spec.fill_rate.max)
+    def _make_room(self, member: Member, now: float) -> Deliveries:
+        """The member was granted what fits; recall what it needs beyond that, and let it wait before all others."""
+        uid, issuer, roster = member.client.pod_uid, self.issuer, self.planner.roster
+        needed = (member.planned or 0.0) - member.rate - issuer.room(now)
+        if needed <= NEGLIGIBLE * self.policy.spec.fill_rate.max:
+            return []
+        issuer.hurried[uid] = None
+        rows, planned = self._planned()
+        recalls: Deliveries = []
+        for cut in recall.cuts(roster.granted[rows], planned, rows, needed):
+            other = self.members[roster.uids[cut.row]]
+            if other is not member and other.can_be_pushed_to(now):
+                reason = f"{member.client.name} asked for more than was free"
+                recalls.append((other.client.pod_uid, issuer.recall(other, cut.rate, now, reason)))
+        return recalls

@@ -1,53 +1,129 @@
 """What one client needs, read from its reports and bounded: no number in a report is used as it comes."""
 
 from collections.abc import Sequence
+from math import sqrt
 
 from msgspec import Struct
 
+from forefill_operator.appraisal import Appraisal
 from forefill_protocol.messages import Expectation, PolicyReport
 
 # A window that was closed early may be so short that one request looks like a flood: rates are over at least this.
 SHORTEST_WINDOW_SECONDS = 1.0
+# What exceeds the forecast in an early report is taken to have come in the last seconds before it.
+SURPRISE_SECONDS = 2.0
+# Standard deviations between mean and p95, and how many of them chance explains.
+SPREAD_DEVIATIONS, CHANCE = 1.64, 2.0
 
 
 class Demand(Struct, frozen=True, gc=False):
     """Tokens/s: `request` is what the client asks for, `reactive` what its last window alone would ask for.
 
     `spread` is how far its p95 lies above its mean. `owed` counts tokens that it offered and that were neither
-    admitted nor refused: no more backlog than that is believed.
+    admitted nor refused: no more backlog than that is believed. `waiting` is the believed backlog, tokens.
     """
 
     request: float
     reactive: float
     spread: float = 0.0
     owed: float = 0.0
+    waiting: float = 0.0
 
 
-def demand_of(entry: PolicyReport, owed: float, interval_seconds: float, highest_rate: float) -> Demand:
-    """request = forecast mean + believed backlog / interval + declared work, at most `highest_rate`."""
+class Window(Struct):
+    """The parts of a client's window, as its early reports and the last one tell of them: seconds and tokens."""
+
+    seconds: float = 0.0
+    offered: float = 0.0
+    admitted: float = 0.0
+    refused: float = 0.0
+
+    def add(self, entry: PolicyReport) -> None:
+        self.seconds += entry.window_seconds
+        self.offered += entry.offered
+        self.admitted += entry.admitted
+        self.refused += entry.refused
+
+    def rate_of(self, tokens: float) -> float:
+        return tokens / max(self.seconds, SHORTEST_WINDOW_SECONDS)
+
+
+def demand_of(
+    entry: PolicyReport,
+    window: Window,
+    appraisal: Appraisal | None,
+    owed: float,
+    interval_seconds: float,
+    highest_rate: float,
+) -> Demand:
+    """request = the believed forecast + believed backlog / interval, at most `highest_rate`; declared work comes apart.
+
+    `window` includes this entry.
+    """
     most = highest_rate * interval_seconds
-    seconds = max(entry.window_seconds, SHORTEST_WINDOW_SECONDS)
     owed = min(max(owed + entry.offered - entry.admitted - entry.refused, 0.0), most)
-    waiting = min(entry.backlog, owed) / interval_seconds
-    declared = declared_tokens(entry.expectations, interval_seconds) / interval_seconds
-    offered = entry.offered / seconds
-    nearest = entry.forecasts[0] if entry.forecasts else None
-    mean, spread = (nearest.mean, max(nearest.p95 - nearest.mean, 0.0)) if nearest else (offered, 0.0)
+    waiting = min(entry.backlog, owed)
+    mean, spread = believed(entry, window, appraisal)
+    offered = window.rate_of(window.offered)
+    backlog = waiting / interval_seconds
     return Demand(
-        request=min(mean + waiting + declared, highest_rate),
-        reactive=min(offered + waiting, highest_rate),
+        request=min(mean + backlog, highest_rate),
+        reactive=min(offered + backlog, highest_rate),
         spread=min(spread, highest_rate),
         owed=owed,
+        waiting=waiting,
     )
 
 
-def declared_tokens(expectations: Sequence[Expectation], within_seconds: float) -> float:
-    """Tokens declared to arrive in the next `within_seconds`."""
-    return sum(_part_within(expectation, within_seconds) * expectation.tokens for expectation in expectations)
+def believed(entry: PolicyReport, window: Window, appraisal: Appraisal | None) -> tuple[float, float]:
+    """Mean and spread (p95 - mean) of the next window, tokens/s: shadow + trust * (forecast - shadow)."""
+    nearest = entry.forecasts[0] if entry.forecasts else None
+    if appraisal is None or (appraisal.is_newcomer and appraisal.shadow <= 0.0):
+        if nearest is None:
+            return window.rate_of(window.offered), 0.0
+        return nearest.mean, max(nearest.p95 - nearest.mean, 0.0)
+    trust = appraisal.trust if nearest is not None and appraisal.verdict == "None" else 0.0
+    if nearest is None or trust <= 0.0:
+        return appraisal.shadow, appraisal.shadow_spread
+    mean = appraisal.shadow + trust * (nearest.mean - appraisal.shadow)
+    spread = max(nearest.p95 - nearest.mean, 0.0)
+    return mean, appraisal.shadow_spread + trust * (spread - appraisal.shadow_spread)
 
 
-def _part_within(expectation: Expectation, within_seconds: float) -> float:
-    left = within_seconds - expectation.after_seconds
-    if left <= 0:
+def surprise(entry: PolicyReport, mean: float, spread: float, interval_seconds: float, highest_rate: float) -> float:
+    """How far demand seems to lie above its forecast since shortly before an early report, tokens/s.
+
+    What chance explains is not believed: a part of a window strays by the root of its length from what the whole one
+    does, and `spread` is 1.64 standard deviations of that.
+    """
+    excess = entry.offered - mean * entry.window_seconds
+    if excess <= 0.0:
         return 0.0
-    return 1.0 if expectation.for_seconds <= left else left / expectation.for_seconds
+    usual = spread / SPREAD_DEVIATIONS * sqrt(interval_seconds * max(entry.window_seconds, SHORTEST_WINDOW_SECONDS))
+    certainty = min(max((excess / usual - CHANCE) / CHANCE, 0.0), 1.0) if usual > 0.0 else 1.0
+    seconds = min(max(entry.window_seconds, SHORTEST_WINDOW_SECONDS), SURPRISE_SECONDS)
+    return min(certainty * excess / seconds, highest_rate)
+
+
+class Work(Struct, frozen=True, gc=False):
+    """Declared work: `rate`, tokens/s, from `begins` to `ends`, monotonic seconds."""
+
+    begins: float
+    ends: float
+    rate: float
+
+
+def declared(expectations: Sequence[Expectation], now: float, highest_rate: float) -> tuple[Work, ...]:
+    """Declared work in the operator's time, earliest first. What is declared to come at once takes a second."""
+    work = []
+    for expectation in expectations:
+        seconds = max(expectation.for_seconds, SHORTEST_WINDOW_SECONDS)
+        begins = now + expectation.after_seconds
+        work.append(Work(begins, begins + seconds, min(expectation.tokens / seconds, highest_rate)))
+    return tuple(sorted(work, key=lambda each: (each.begins, each.ends, each.rate)))
+
+
+def declared_rate(work: Sequence[Work], begin: float, end: float) -> float:
+    """The most that is declared for any moment from `begin` to `end`, tokens/s."""
+    moments = [begin, *(each.begins for each in work if begin < each.begins <= end)]
+    return max(sum(w.rate for w in work if w.begins <= moment < w.ends) for moment in moments) if work else 0.0

@@ -1,7 +1,9 @@
 """Sentences for a rate: why it is what it is."""
 
+from collections.abc import Mapping
+
 from forefill_operator.plan import Plan
-from forefill_operator.shaping import Terms
+from forefill_operator.shaping import Clamp, Terms
 
 
 def target_sentence(terms: Terms) -> str:
@@ -10,19 +12,24 @@ def target_sentence(terms: Terms) -> str:
     if terms.load:
         text += f" + {terms.load.mean:.2f} load x {terms.weight_load:.4g}"
     text += f" = {terms.target:.4g} tokens/s"
-    if terms.clamp == "Min":
-        return f"{text}, raised to min {terms.adjusted:.4g}"
-    if terms.clamp == "Max":
-        return f"{text}, cut to max {terms.adjusted:.4g}"
-    return text
+    text += _CLAMPED[terms.clamp].format(terms.adjusted)
+    return f"{text}, and {terms.lent:.4g} lent while the resource idles" if terms.lent > 0.0 else text
+
+
+_CLAMPED: Mapping[Clamp, str] = {
+    "None": "",
+    "Min": ", raised to min {:.4g}",
+    "Max": ", cut to max {:.4g}",
+    "Ceiling": ", cut to {:.4g} because the resource has too much to do",
+}
 
 
 def rate_sentence(rate: float, planned: float, request: float | None, plan: Plan) -> str:
     """Why one client runs at `rate`, tokens/s."""
     text = f"{rate:.4g} tokens/s: {_basis(planned, request)}"
     text += f"; clients share {plan.available:.4g}"
-    if plan.available < plan.terms.adjusted:
-        text += f" of {plan.terms.adjusted:.4g} ({plan.reserved:.4g} may be held by silent clients)"
+    if plan.available < plan.terms.handed_out:
+        text += f" of {plan.terms.handed_out:.4g} ({plan.reserved:.4g} may be held by silent clients)"
     if rate < planned * (1 - 1e-6):
         text += f"; {planned:.4g} once others have acknowledged less"
     return text

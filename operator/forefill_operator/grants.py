@@ -1,6 +1,7 @@
 """From a planned rate to a grant that fits: the envelope for the ledger and the Assignment for the wire."""
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from forefill_operator.learning import last_rate
 from forefill_operator.ledger import CLOCK_MARGIN, Envelope, Held
@@ -14,6 +15,7 @@ from forefill_protocol.messages import (
     ForecastSettings,
     PolicySettings,
     QueueSettings,
+    Recall,
 )
 
 
@@ -52,7 +54,9 @@ def envelope(assignment: Assignment, received_at: float, spec: Spec) -> Envelope
     )
 
 
-def assignment(policy: TokenPolicy, member: Member, amounts: Amounts, sequence: int, reason: str) -> Assignment:
+def assignment(
+    policy: TokenPolicy, member: Member, amounts: Amounts, sequence: int, reason: str, lump_tokens: float = 0.0
+) -> Assignment:
     """Settings go along until the client has acknowledged this generation of the policy."""
     report = member.report or policy.spec.report
     return Assignment(
@@ -68,8 +72,23 @@ def assignment(policy: TokenPolicy, member: Member, amounts: Amounts, sequence: 
         rate_seconds=member.rate_seconds(),
         lease_seconds=member.lease_seconds(),
         mode=policy.spec.mode,
+        lump_tokens=lump_tokens,
+        priority=member.priority,
         reason=reason,
         settings=settings(policy.spec) if member.generation != policy.generation else None,
+    )
+
+
+def recalled(held: Assignment, recall: Recall) -> Assignment:
+    """The grant as the sidecar goes on with it after a recall."""
+    rate = recall.fill_rate
+    return replace(
+        held,
+        grant_sequence=recall.grant_sequence,
+        fill_rate=min(held.fill_rate, rate),
+        safe_rate=min(held.safe_rate, rate),
+        steps=[replace(step, fill_rate=min(step.fill_rate, rate)) for step in held.steps],
+        lump_tokens=0.0,
     )
 
 

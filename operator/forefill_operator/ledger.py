@@ -5,21 +5,26 @@ acknowledged, the client may follow the old envelope or the new one: it is count
 """
 
 from collections.abc import Sequence
-from math import fsum
+from heapq import heappop, heappush
+from math import fsum, inf
 from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 # A sidecar's clock may run slow by this much against the operator's.
 CLOCK_MARGIN = 1.01
 # Envelopes kept apart for one client; when more are unacknowledged the oldest two are joined, on the safe side.
 MOST_OUTSTANDING = 4
+# Sums are kept by adding and taking away; for many accounts they are made anew only this often.
+FEW, EXACT_SECONDS = 256, 60.0
 
 
 class Envelope(Struct, frozen=True, gc=False):
     """`rate` until `rate_until`, then `safe_rate` until `lease_until`, then `last_rate`; each at most the one before.
 
-    Times are the operator's monotonic seconds, rates tokens/s, `burst` tokens.
+    Each of `falls` is a moment before `rate_until` and the rate from then on, in the order of time. Times are the
+    operator's monotonic seconds, rates tokens/s, `burst` tokens.
     """
 
     sequence: int
@@ -29,9 +34,17 @@ class Envelope(Struct, frozen=True, gc=False):
     lease_until: float
     last_rate: float
     burst: float
+    falls: tuple[tuple[float, float], ...] = ()
 
     def rate_at(self, now: float) -> float:
-        return self.rate if now < self.rate_until else self.safe_rate_at(now)
+        if now >= self.rate_until:
+            return self.safe_rate_at(now)
+        rate = self.rate
+        for at, fallen in self.falls:
+            if now < at:
+                break
+            rate = fallen
+        return rate
 
     def safe_rate_at(self, now: float) -> float:
         """What the client may use from `rate_until` on, seen from `now`."""
@@ -40,6 +53,22 @@ class Envelope(Struct, frozen=True, gc=False):
     def burst_at(self, now: float) -> float:
         """A full bucket can be emptied at any rate, 0 too."""
         return self.burst if now < self.lease_until or self.last_rate > 0 else 0.0
+
+    def changes_after(self, now: float) -> float:
+        """When it next falls by itself; infinite when never again."""
+        moments = [self.rate_until, self.lease_until, *(at for at, _ in self.falls)]
+        return min((moment for moment in moments if moment > now), default=inf)
+
+    def cut(self, sequence: int, rate: float) -> "Envelope":
+        """The same, nowhere above `rate`: what a recall leaves."""
+        return replace(
+            self,
+            sequence=sequence,
+            rate=min(self.rate, rate),
+            safe_rate=min(self.safe_rate, rate),
+            last_rate=min(self.last_rate, rate),
+            falls=tuple((at, min(fallen, rate)) for at, fallen in self.falls),
+        )
 
 
 def joined(one: Envelope, other: Envelope) -> Envelope:
@@ -67,12 +96,13 @@ class Account:
     """The envelopes that one client may be following, oldest first. `held` is their maximum when last looked at.
 
     `claimed` is one that nobody here granted or confirmed. It counts as held, so that raises wait for it, but no grant
-    may rest on it.
+    may rest on it. The account is looked at again when it is `due`.
     """
 
-    __slots__ = ("claimed", "held", "outstanding")
+    __slots__ = ("claimed", "due", "held", "outstanding")
 
     def __init__(self) -> None:
+        self.due = inf
         self.outstanding: list[Envelope] = []
         self.claimed: Envelope | None = None
         self.held = Held()
@@ -96,7 +126,13 @@ class Account:
         return _maximum(self.outstanding, now)
 
     def held_at(self, now: float) -> Held:
-        return _maximum([*self.outstanding, self.claimed] if self.claimed else self.outstanding, now)
+        return _maximum(self._envelopes(), now)
+
+    def changes_after(self, now: float) -> float:
+        return min((envelope.changes_after(now) for envelope in self._envelopes()), default=inf)
+
+    def _envelopes(self) -> Sequence[Envelope]:
+        return [*self.outstanding, self.claimed] if self.claimed else self.outstanding
 
 
 def _maximum(envelopes: Sequence[Envelope], now: float) -> Held:
@@ -113,22 +149,32 @@ class Ledger:
     Between two calls of `refresh` it may exceed that sum: envelopes that have fallen by themselves still count in full.
     """
 
-    __slots__ = ("accounts", "held")
+    __slots__ = ("_due", "_exact_at", "accounts", "held")
 
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
         self.held = Held()
+        self._due: list[tuple[float, str]] = []
+        self._exact_at = -inf
 
     def issue(self, pod_uid: str, envelope: Envelope, now: float) -> None:
         account = self.accounts.setdefault(pod_uid, Account())
         account.add(envelope)
         self._recount(account, now)
+        self._watch(pod_uid, account, envelope.changes_after(now))
+
+    def cut(self, pod_uid: str, sequence: int, rate: float, now: float) -> None:
+        """A recall: under this sequence the newest grant goes on, nowhere above `rate`."""
+        account = self.accounts.get(pod_uid)
+        if account is not None and account.outstanding:
+            self.issue(pod_uid, account.outstanding[-1].cut(sequence, rate), now)
 
     def claim(self, pod_uid: str, envelope: Envelope, now: float) -> None:
         """The client says that it may be following this one, which was not granted or confirmed here."""
         account = self.accounts.setdefault(pod_uid, Account())
         account.claimed = envelope
         self._recount(account, now)
+        self._watch(pod_uid, account, envelope.changes_after(now))
 
     def acknowledge(self, pod_uid: str, sequence: int, now: float) -> None:
         if account := self.accounts.get(pod_uid):
@@ -158,11 +204,23 @@ class Ledger:
         )
 
     def refresh(self, now: float) -> None:
-        """Count anew, exactly: rounding and what has fallen by itself leave the sums."""
-        for account in self.accounts.values():
-            account.held = account.held_at(now)
-        held = [account.held for account in self.accounts.values()]
-        self.held = Held(fsum(h.rate for h in held), fsum(h.safe_rate for h in held), fsum(h.burst for h in held))
+        """What has fallen by itself leaves the sums, and once in a while rounding does."""
+        while self._due and self._due[0][0] <= now:
+            _, uid = heappop(self._due)
+            if (account := self.accounts.get(uid)) and account.due <= now:
+                account.due = inf
+                self._recount(account, now)
+                self._watch(uid, account, account.changes_after(now))
+        if len(self.accounts) <= FEW or now >= self._exact_at + EXACT_SECONDS:
+            self._exact_at = now
+            held = [account.held for account in self.accounts.values()]
+            self.held = Held(fsum(h.rate for h in held), fsum(h.safe_rate for h in held), fsum(h.burst for h in held))
+
+    def _watch(self, pod_uid: str, account: Account, moment: float) -> None:
+        """Look at the account again at `moment`, unless that is to be done before."""
+        if moment < account.due:
+            account.due = moment
+            heappush(self._due, (moment, pod_uid))
 
     def _recount(self, account: Account, now: float) -> None:
         before, account.held = account.held, account.held_at(now)

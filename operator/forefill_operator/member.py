@@ -1,7 +1,10 @@
 """What the operator remembers of one client of one policy, beside its account in the ledger."""
 
+from math import inf
+
+from forefill_operator.appraisal import Appraisal
 from forefill_operator.client import Client
-from forefill_operator.demand import Demand
+from forefill_operator.demand import Demand, Window, Work
 from forefill_operator.ledger import CLOCK_MARGIN
 from forefill_operator.policy import REPORT_MARGIN_SECONDS
 from forefill_operator.spec import ReportSpec
@@ -14,24 +17,30 @@ HIGHEST_CLAIMED_SEQUENCE = 2**52
 class Member:
     """`answers` is the newest report received (0: the Hello) at `received_at`; grants count from there.
 
-    `planned` is the rate it is to get, `planned_for` the request that this was planned for, tokens/s. `generation` of
-    the policy is acknowledged; what is said of grants before `current_from` is of the past.
+    `planned` is the rate it is to get, tokens/s; `window` what the running window has brought so far, `forecast` the
+    mean that the client itself expects of the next one, `work` what it has declared, or what took its forecast by
+    surprise. `generation` of the policy is acknowledged; what is said of grants before `current_from` is of the past.
     """
 
     __slots__ = (
         "answers",
+        "appraisal",
         "assignment",
         "client",
         "connected",
         "current_from",
         "demand",
+        "forecast",
         "generation",
         "planned",
-        "planned_for",
+        "priority",
         "received_at",
         "report",
         "selected",
         "sequence",
+        "surprised_until",
+        "window",
+        "work",
     )
 
     def __init__(self, client: Client) -> None:
@@ -40,7 +49,12 @@ class Member:
         self.selected = True
         self.demand: Demand | None = None
         self.planned: float | None = None
-        self.planned_for = 0.0
+        self.priority = 1.0
+        self.appraisal: Appraisal | None = None
+        self.forecast: float | None = None
+        self.window = Window()
+        self.surprised_until = -inf
+        self.work: tuple[Work, ...] = ()
         self.assignment: Assignment | None = None
         self.sequence = 0
         self.generation = -1
@@ -84,9 +98,18 @@ class Member:
     def lease_seconds(self) -> float:
         return self.report.lease_seconds if self.report else 0.0
 
+    @property
+    def is_judged(self) -> bool:
+        """Something stands against the client that keeps its rate down."""
+        return self.appraisal is not None and self.appraisal.verdict in ("Clamp", "Quarantine")
+
     def is_fresh(self, now: float) -> bool:
         """Its newest grant still runs at its rate: it takes part in the plan."""
-        return self.selected and now < self.received_at + CLOCK_MARGIN * self.rate_seconds()
+        return now < self.fresh_until
+
+    @property
+    def fresh_until(self) -> float:
+        return self.received_at + CLOCK_MARGIN * self.rate_seconds() if self.selected else -inf
 
     def is_live(self, now: float) -> bool:
         """Its lease still runs."""

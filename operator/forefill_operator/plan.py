@@ -1,80 +1,170 @@
-"""What every client of one policy is to get in the coming interval. `plan` is a function from values to a value."""
+"""What every client of one policy is to get until the next plan. `plan` is a function from values to a value."""
 
 from collections.abc import Sequence
-from math import fsum
+from math import inf
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
-from forefill_operator import allocation, shaping
-from forefill_operator.demand import Demand
-from forefill_operator.policy import TokenPolicy
-from forefill_operator.shaping import Load, Terms
+from forefill_operator.allocation_columns import Claims, Column, split_columns, total
+from forefill_operator.anomaly.finding import VERDICTS
+from forefill_operator.classes import Group
+from forefill_operator.policy import SAFE_SHARE, TokenPolicy
+from forefill_operator.pool import POOL_SHARE
+from forefill_operator.roster import Roster
+from forefill_operator.shaping import Terms
 
-# Parts of a client's equal share. Nobody is planned below the first, so that the first request after a silence finds
-# a bucket that fills; nobody's demand counts as better known than the second.
+# Parts of a client's share. Nobody is planned below the first, so that the first request after a silence finds a
+# bucket that fills; nobody's demand counts as better known than the second.
 IDLE_PART = 0.01
 LEAST_RISK_PART = 0.05
+# Rates that differ by less than this part are the same.
+ROUNDING = 1e-9
+
+_CLAMP, _QUARANTINE = VERDICTS.index("Clamp"), VERDICTS.index("Quarantine")
 
 
-class Need(Struct, frozen=True, gc=False):
-    """One client in the plan. Without a report `demand` is None: it gets an equal share and predicts nothing."""
+class Level(Struct, frozen=True, gc=False):
+    """Where the water stands in one group: who comes between two plans is given what it would have had.
 
-    pod_uid: str
-    demand: Demand | None
+    In a shortage a client gets `value` times its weight if it asks for more, else its request and `value` times its
+    risk.
+    `whole_weight` is the group's, `share` what the group's clients may have by weight, tokens/s.
+    """
 
+    is_short: bool
+    value: float
+    whole_weight: float
+    share: float
 
-class Standing(Struct, frozen=True):
-    """The clients to plan for, and `reserved`: tokens/s that others may hold and that can't be given twice."""
-
-    needs: Sequence[Need]
-    reserved: float = 0.0
+    def rate(self, request: float, risk: float, weight: float) -> float:
+        return min(request, self.value * weight) if self.is_short else request + self.value * risk
 
 
 class Plan(Struct, frozen=True):
-    """`rates` (tokens/s by pod uid) sum to `available`: the adjusted fill rate, or what `reserved` leaves of max."""
+    """`rates` (tokens/s, in the order of `uids`) and `pool_rate` sum to `available`: what the terms hand out, or what
+    `reserved` leaves of max, as far as ceilings allow.
+    """
 
     generation: int
     made_at: float
     terms: Terms
     reserved: float
     available: float
-    rates: dict[str, float]
+    pool_rate: float
+    uids: Sequence[str]
+    rates: Column
+    levels: dict[int, Level]
 
     @property
-    def equal_share(self) -> float:
-        return self.available / max(len(self.rates), 1)
+    def planned(self) -> float:
+        return total(self.rates)
 
 
-def plan(policy: TokenPolicy, standing: Standing, load: Load | None, now: float) -> Plan:
-    """Shape the fill rate from the sum of requests, then divide it; the requests of newcomers are neutral."""
-    fill_rate = policy.spec.fill_rate
-    requested = fsum(need.demand.request for need in standing.needs if need.demand)
-    terms = shaping.shape(fill_rate, requested, policy.spec.weights.prediction.initial, load, policy.spec.weights.load)
-    available = available_rate(terms, standing.reserved, fill_rate.max)
-    share = available / max(len(standing.needs), 1)
-    claims = [_claim(need.demand, share, fill_rate.max) for need in standing.needs]
-    rates = allocation.split(available, claims)
+def plan(
+    policy: TokenPolicy, roster: Roster, rows: NDArray[np.intp], groups: Sequence[Group], terms: Terms, reserved: float,
+    now: float,
+) -> Plan:  # fmt: skip
+    """Divide what the terms hand out among the clients in `rows`, first among their groups."""
+    available = available_rate(terms, reserved, policy.spec.fill_rate.max)
+    pool_rate = POOL_SHARE * available if len(rows) > 1 else 0.0
+    rates, levels = _divide(policy, roster, rows, groups, available - pool_rate)
     return Plan(
         generation=policy.generation,
         made_at=now,
         terms=terms,
-        reserved=standing.reserved,
+        reserved=reserved,
         available=available,
-        rates={need.pod_uid: rate for need, rate in zip(standing.needs, rates, strict=True)},
+        pool_rate=pool_rate,
+        uids=[roster.uids[row] for row in rows.tolist()],
+        rates=rates,
+        levels=levels,
     )
 
 
 def available_rate(terms: Terms, reserved: float, highest_rate: float) -> float:
-    return max(0.0, min(terms.adjusted, highest_rate - reserved))
+    return max(0.0, min(terms.handed_out, highest_rate - reserved))
 
 
-def _claim(demand: Demand | None, share: float, ceiling: float) -> allocation.Claim:
-    """A forecast below what the last window asked for takes nobody under the smaller of that and its equal share.
+def _divide(
+    policy: TokenPolicy, roster: Roster, rows: NDArray[np.intp], groups: Sequence[Group], capacity: float
+) -> tuple[Column, dict[int, Level]]:
+    rates = np.zeros(len(rows))
+    present, inverse = np.unique(roster.group[rows], return_inverse=True)
+    parts = [np.flatnonzero(inverse == number) for number in range(len(present))]
+    served = [groups[index] for index in present.tolist()]
+    whole = sum(group.weight for group in served)
+    claims = [
+        _claims(policy, roster, rows[part], capacity * group.weight / whole)
+        for part, group in zip(parts, served, strict=True)
+    ]
+    levels: dict[int, Level] = {}
+    shares = _shares(capacity, claims, served)
+    for index, part, claim, group, share in zip(present.tolist(), parts, claims, served, shares.tolist(), strict=True):
+        rates[part] = split_columns(share, claim)
+        levels[index] = _level(claim, rates[part], capacity * group.weight / whole)
+    return rates, levels
 
-    A spread is believed up to the larger of request and equal share: uncertainty can't be claimed without bound.
+
+def _shares(capacity: float, claims: Sequence[Claims], groups: Sequence[Group]) -> Column:
+    """What each group gets in total. Its own ceiling counts, and what its clients can have at most."""
+    if not groups:
+        return np.zeros(0)
+    return split_columns(
+        capacity,
+        Claims(
+            request=np.array([total(np.minimum(claim.request, claim.ceiling)) for claim in claims]),
+            risk=np.array([total(claim.risk) for claim in claims]),
+            weight=np.array([group.weight for group in groups]),
+            floor=np.array([group.floor for group in groups]),
+            ceiling=np.array([min(g.ceiling, total(c.ceiling)) for g, c in zip(groups, claims, strict=True)]),
+        ),
+    )
+
+
+def _claims(policy: TokenPolicy, roster: Roster, rows: NDArray[np.intp], group_share: float) -> Claims:
+    """A forecast below what the last window asked for takes nobody under the smaller of that and its weighted share.
+
+    A spread is believed up to the larger of request and share: uncertainty can't be claimed without bound.
     """
-    if demand is None:
-        return allocation.Claim(request=share, risk=LEAST_RISK_PART * share, ceiling=ceiling)
-    request = max(demand.request, min(demand.reactive, share), IDLE_PART * share)
-    risk = min(demand.spread, max(request, share)) + LEAST_RISK_PART * share
-    return allocation.Claim(request=request, risk=risk, ceiling=ceiling)
+    weight, known = roster.weight[rows], roster.known[rows]
+    share = group_share * weight / total(weight)
+    asked = np.minimum(roster.request[rows] + roster.declared[rows], policy.spec.fill_rate.max)
+    asked = np.maximum(np.maximum(asked, np.minimum(roster.reactive[rows], share)), IDLE_PART * share)
+    request = np.where(known, asked, share)
+    spread = np.where(known, np.minimum(roster.spread[rows], np.maximum(request, share)), 0.0)
+    return Claims(
+        request=request,
+        risk=spread + LEAST_RISK_PART * share,
+        weight=weight,
+        floor=np.zeros(len(rows)),
+        ceiling=_ceilings(policy, roster, rows, share),
+    )
+
+
+def _ceilings(policy: TokenPolicy, roster: Roster, rows: NDArray[np.intp], share: Column) -> Column:
+    """What a verdict leaves a client: its safe share, or a trickle."""
+    verdict = roster.verdict[rows]
+    safe = min(SAFE_SHARE * policy.spec.fill_rate.max / max(len(roster.rows), 1), policy.spec.fill_rate.max)
+    ceilings = np.where(verdict == _CLAMP, safe, policy.spec.fill_rate.max)
+    return np.where(verdict == _QUARANTINE, IDLE_PART * share, ceilings)
+
+
+def _level(claims: Claims, rates: Column, share: float) -> Level:
+    whole_weight = total(claims.weight)
+    short = rates < claims.request * (1 - ROUNDING)
+    short &= rates < claims.ceiling * (1 - ROUNDING)
+    if short.any():
+        return Level(True, float((rates[short] / claims.weight[short]).max()), whole_weight, share)
+    risky = claims.risk > 0.0
+    margins = (rates[risky] - claims.request[risky]) / claims.risk[risky]
+    return Level(False, max(float(margins.max(initial=0.0)), 0.0), whole_weight, share)
+
+
+def rate_between_plans(level: Level, request: float, reactive: float, spread: float, weight: float) -> float:
+    """What a client that reports after the plan would have had in it, tokens/s, as far as there is room."""
+    share = level.share * weight / level.whole_weight if level.whole_weight > 0.0 else inf
+    request = max(request, min(reactive, share), IDLE_PART * share)
+    risk = min(spread, max(request, share)) + LEAST_RISK_PART * share
+    return level.rate(request, risk, weight)

@@ -6,7 +6,7 @@ import pytest
 from forefill_operator.client import Client
 from forefill_operator.controller import Controller, Deliveries
 from forefill_operator.policy import InvalidPolicy, TokenPolicy
-from forefill_protocol.messages import Ack, Assignment, Forecast, Hello, Holding, PolicyReport, Refused, Report
+from forefill_protocol.messages import Ack, Assignment, Forecast, Hello, Holding, PolicyReport, Recall, Refused, Report
 
 Make = Callable[..., TokenPolicy]
 KEY = "ai/llm"
@@ -60,7 +60,7 @@ def test_a_hello_is_answered_at_once_with_what_is_free(controller: Controller) -
 def test_a_report_that_asks_for_more_is_answered_with_more_at_once(controller: Controller) -> None:
     controller.hello(ONE, hello(), 0.0)
     granted = assignment(controller.report(ONE, report(1, 120.0), 10.0))
-    assert (granted.answers, granted.fill_rate) == (1, 120.0)
+    assert (granted.answers, granted.fill_rate) == (1, 170.0)
 
 
 def test_a_repeated_report_is_answered_with_the_same_grant_and_does_not_count(controller: Controller) -> None:
@@ -104,12 +104,14 @@ def test_a_raise_waits_for_the_acknowledgement_of_what_it_is_taken_from(controll
     big = assignment(controller.report(ONE, report(1, 400.0), 1.0))
     controller.ack("uid-1", Ack(KEY, big.grant_sequence, 1), 1.1)
     controller.hello(TWO, hello(), 2.0)
-    assert assignment(controller.report(TWO, report(1, 400.0), 2.5)).fill_rate == 0.0
-    pushed = controller.tick(3.0)
-    reduced = next(m for uid, m in pushed if uid == "uid-1" and isinstance(m, Assignment))
-    assert reduced.fill_rate == pytest.approx(200.0)
-    pushed = controller.ack("uid-1", Ack(KEY, reduced.grant_sequence, 1), 3.1)
-    assert [(uid, round(m.fill_rate, 6)) for uid, m in pushed if isinstance(m, Assignment)] == [("uid-2", 200.0)]
+    answered = controller.report(TWO, report(1, 400.0), 2.5)
+    assert assignment(answered).fill_rate == 0.0
+    ((uid, recalled),) = answered[1:]
+    assert (uid, type(recalled)) == ("uid-1", Recall)
+    assert isinstance(recalled, Recall)
+    assert recalled.fill_rate == pytest.approx(190.0)
+    pushed = controller.ack("uid-1", Ack(KEY, recalled.grant_sequence, 1), 3.1)
+    assert [(uid, round(m.fill_rate, 6)) for uid, m in pushed if isinstance(m, Assignment)] == [("uid-2", 190.0)]
 
 
 def test_a_goodbye_frees_what_the_pod_held(controller: Controller) -> None:

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forefill_operator.demand import Demand, declared_tokens, demand_of
+from forefill_operator.anomaly.finding import Verdict
+from forefill_operator.appraisal import Appraisal
+from forefill_operator.demand import Demand, Window, Work, declared, declared_rate, demand_of, surprise
 from forefill_protocol.messages import Expectation, Forecast, PolicyReport
 
 AMOUNTS = st.floats(0.0, 1e12)
@@ -24,49 +26,101 @@ def entry(**changes: Any) -> PolicyReport:
     return PolicyReport(**(facts | changes))
 
 
+def made_of(report: PolicyReport, owed: float = 0.0, appraisal: Appraisal | None = None) -> Demand:
+    """A report that is its whole window."""
+    window = Window()
+    window.add(report)
+    return demand_of(report, window, appraisal, owed, 10.0, 400.0)
+
+
 def test_the_request_is_the_forecast_and_the_reactive_one_what_was_offered() -> None:
-    assert demand_of(entry(), 0.0, 10.0, 400.0) == Demand(request=30.0, reactive=20.0, spread=10.0, owed=0.0)
+    assert made_of(entry()) == Demand(request=30.0, reactive=20.0, spread=10.0, owed=0.0)
 
 
 def test_a_backlog_counts_as_far_as_it_was_offered_and_not_admitted() -> None:
     waiting = entry(offered=300.0, backlog=500.0)
-    assert demand_of(waiting, 0.0, 10.0, 400.0) == Demand(request=40.0, reactive=40.0, spread=10.0, owed=100.0)
+    assert made_of(waiting) == Demand(request=40.0, reactive=40.0, spread=10.0, owed=100.0, waiting=100.0)
 
 
 def test_a_backlog_of_earlier_windows_goes_on_counting() -> None:
     steady = entry(backlog=100.0)
-    assert demand_of(steady, 100.0, 10.0, 400.0) == Demand(request=40.0, reactive=30.0, spread=10.0, owed=100.0)
+    assert made_of(steady, 100.0) == Demand(request=40.0, reactive=30.0, spread=10.0, owed=100.0, waiting=100.0)
 
 
 def test_what_was_refused_is_not_owed() -> None:
     refused = entry(offered=300.0, refused=100.0, backlog=500.0)
-    assert demand_of(refused, 0.0, 10.0, 400.0).request == 30.0
+    assert made_of(refused).request == 30.0
 
 
 def test_without_a_forecast_the_last_window_is_taken() -> None:
-    assert demand_of(entry(forecasts=[]), 0.0, 10.0, 400.0) == Demand(request=20.0, reactive=20.0)
+    assert made_of(entry(forecasts=[])) == Demand(request=20.0, reactive=20.0)
 
 
 def test_a_window_cut_short_is_no_flood() -> None:
     blink = entry(window_seconds=0.001, offered=5.0, forecasts=[])
-    assert demand_of(blink, 0.0, 10.0, 400.0).request == 5.0
+    assert made_of(blink).request == 5.0
+
+
+def appraisal(trust: float = 1.0, verdict: Verdict = "None") -> Appraisal:
+    return Appraisal(20.0, 4.0, trust, 0.0, False, verdict, ())
 
 
 @pytest.mark.parametrize(
-    ("expectation", "tokens"),
+    ("believed", "request_", "spread"),
     [
-        (Expectation(0.0, 0.0, 60.0), 60.0),
-        (Expectation(5.0, 10.0, 60.0), 30.0),
-        (Expectation(0.0, 20.0, 60.0), 30.0),
-        (Expectation(9.0, 1.0, 60.0), 60.0),
-        (Expectation(10.0, 0.0, 60.0), 0.0),
-        (Expectation(50.0, 5.0, 60.0), 0.0),
+        (appraisal(), 30.0, 10.0),
+        (appraisal(trust=0.5), 25.0, 7.0),
+        (appraisal(trust=0.0), 20.0, 4.0),
+        (appraisal(verdict="Ignore"), 20.0, 4.0),
     ],
 )
-def test_declared_work_counts_as_far_as_it_falls_into_the_next_interval(
-    expectation: Expectation, tokens: float
+def test_a_forecast_counts_as_far_as_it_is_trusted(believed: Appraisal, request_: float, spread: float) -> None:
+    made = made_of(entry(), appraisal=believed)
+    assert (made.request, made.spread) == (request_, spread)
+
+
+def test_a_window_that_was_reported_in_parts_counts_as_a_whole() -> None:
+    first, last = entry(window_seconds=2.0, offered=100.0, early=True), entry(window_seconds=8.0, offered=140.0)
+    window = Window()
+    window.add(first)
+    window.add(last)
+    assert demand_of(last, window, None, 0.0, 10.0, 400.0).reactive == 24.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "offered", "rate"),
+    [
+        # as expected, and as chance would have it
+        (4.0, 120.0, 0.0),
+        (4.0, 190.0, 0.0),
+        # beyond all chance: what is above the forecast came in the last two seconds
+        (4.0, 280.0, 80.0),
+        (1.0, 130.0, 100.0),
+    ],
+)
+def test_demand_above_the_forecast_is_believed_as_far_as_chance_does_not_explain_it(
+    seconds: float, offered: float, rate: float
 ) -> None:
-    assert declared_tokens([expectation], 10.0) == pytest.approx(tokens)
+    early = entry(window_seconds=seconds, offered=offered, early=True)
+    assert surprise(early, 30.0, 10.0, 10.0, 400.0) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(
+    ("expectation", "work"),
+    [
+        (Expectation(0.0, 0.0, 60.0), Work(100.0, 101.0, 60.0)),
+        (Expectation(5.0, 10.0, 60.0), Work(105.0, 115.0, 6.0)),
+        (Expectation(5.0, 0.1, 1e9), Work(105.0, 106.0, 400.0)),
+    ],
+)
+def test_declared_work_has_a_rate_and_its_time(expectation: Expectation, work: Work) -> None:
+    assert declared([expectation], 100.0, 400.0) == (work,)
+
+
+def test_declared_work_counts_while_it_lasts_and_adds_up() -> None:
+    work = declared([Expectation(5.0, 10.0, 60.0), Expectation(8.0, 2.0, 60.0)], 0.0, 400.0)
+    moments = [(0.0, 2.0), (0.0, 5.0), (4.0, 6.0), (6.0, 8.0), (9.0, 11.0), (10.0, 12.0), (15.0, 99.0)]
+    assert [declared_rate(work, *moment) for moment in moments] == [0.0, 6.0, 6.0, 36.0, 36.0, 6.0, 0.0]
 
 
 @given(
@@ -79,12 +133,19 @@ def test_declared_work_counts_as_far_as_it_falls_into_the_next_interval(
         backlog=AMOUNTS,
         forecasts=st.lists(st.builds(Forecast, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS), max_size=2),
         expectations=st.lists(st.builds(Expectation, st.floats(0.0, 1e9), st.floats(0.0, 1e9), AMOUNTS), max_size=3),
+        early=st.booleans(),
     ),
     st.floats(0.0, 4000.0),
+    st.one_of(st.none(), st.builds(appraisal, st.floats(0.0, 1.0))),
 )
-def test_no_report_makes_a_demand_beyond_the_highest_rate(report: PolicyReport, owed: float) -> None:
-    demand = demand_of(report, owed, 10.0, 400.0)
+def test_no_report_makes_a_demand_beyond_the_highest_rate(
+    report: PolicyReport, owed: float, believed: Appraisal | None
+) -> None:
+    demand = made_of(report, owed, believed)
     assert 0.0 <= demand.request <= 400.0
     assert 0.0 <= demand.reactive <= 400.0
     assert 0.0 <= demand.spread <= 400.0
-    assert 0.0 <= demand.owed <= 4000.0
+    assert 0.0 <= demand.waiting <= demand.owed <= 4000.0
+    assert 0.0 <= surprise(report, 1.0, demand.spread, 10.0, 400.0) <= 400.0
+    work = declared(report.expectations, 0.0, 400.0)
+    assert all(0.0 <= each.rate <= 400.0 and each.begins < each.ends for each in work)

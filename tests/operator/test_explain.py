@@ -1,16 +1,22 @@
+from collections.abc import Callable
+
+import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from forefill_operator import explain
 from forefill_operator.plan import Plan
-from forefill_operator.shaping import Load, shape
-from forefill_operator.spec import FillRate
+from forefill_operator.policy import TokenPolicy
+from forefill_operator.shaping import Load, ShapingState, Terms, terms_of
 
-RATE = FillRate(base=50.0, min=20.0, max=400.0, surplus="Hold")
+Make = Callable[..., TokenPolicy]
+TERMS = Terms(50.0, 0.0, 0.0, 1.0, None, 0.0, 0.0, 400.0, 0.0, "None")
 
 
 def plan(requested: float, reserved: float = 0.0) -> Plan:
-    terms = shape(RATE, requested, 1.0, None, 0.0)
-    return Plan(1, 0.0, terms, reserved, min(terms.adjusted, 400.0 - reserved), {})
+    adjusted = min(50.0 + requested, 400.0)
+    terms = replace(TERMS, requested=requested, predicted_total=requested, adjusted=adjusted)
+    return Plan(1, 0.0, terms, reserved, min(adjusted, 400.0 - reserved), 0.0, [], np.zeros(0), {})
 
 
 @pytest.mark.parametrize(
@@ -22,8 +28,22 @@ def plan(requested: float, reserved: float = 0.0) -> Plan:
         (700.0, None, 0.0, "50 base + 400 predicted x 1 = 450 tokens/s, cut to max 400"),
     ],
 )
-def test_the_target_is_told_term_by_term(requested: float, load: Load | None, weight: float, sentence: str) -> None:
-    assert explain.target_sentence(shape(RATE, requested, 1.0, load, weight)) == sentence
+def test_the_target_is_told_term_by_term(
+    make_policy: Make, requested: float, load: Load | None, weight: float, sentence: str
+) -> None:
+    policy = make_policy(spec__weights__load=weight, spec__thresholds__load={"low": 0.1, "high": 0.5})
+    terms = terms_of(policy.spec, requested, 1.0, load, ShapingState())
+    assert explain.target_sentence(terms) == sentence
+
+
+def test_a_ceiling_and_what_is_lent_are_told(make_policy: Make) -> None:
+    terms = terms_of(make_policy().spec, 300.0, 1.0, None, ShapingState(ceiling=200.0))
+    assert explain.target_sentence(terms) == (
+        "50 base + 300 predicted x 1 = 350 tokens/s, cut to 200 because the resource has too much to do"
+    )
+    assert explain.target_sentence(replace(terms, clamp="None", lent=20.0)) == (
+        "50 base + 300 predicted x 1 = 350 tokens/s, and 20 lent while the resource idles"
+    )
 
 
 @pytest.mark.parametrize(

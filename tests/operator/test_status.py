@@ -42,7 +42,7 @@ def test_clients_whose_lease_ended_do_not_count(make_policy: Make) -> None:
 
 
 def test_a_known_load_is_shown_with_its_weight(make_policy: Make) -> None:
-    book = Book(make_policy(spec__weights__load=-20), Learning(), 0.0)
+    book = Book(make_policy(spec__weights__load=-20, spec__thresholds__load={"low": 0.1, "high": 0.6}), Learning(), 0.0)
     book.load = Load(0.9, 0.6, 0.3)
     book.tick(10.0)
     told = status.manifest(status.status_of(book, None, 1, 10.0), {}, "now")

@@ -1,0 +1,242 @@
+"""What is believed of the clients of one policy, and what follows from it: each one's rate. Pure: `now` is given."""
+
+from collections.abc import Iterable, Mapping
+from math import fsum, nan
+
+import numpy as np
+from msgspec.structs import replace
+
+from forefill_operator import plan, shaping
+from forefill_operator.aggregate import Aggregate
+from forefill_operator.appraisal import Appraiser
+from forefill_operator.classes import Groups
+from forefill_operator.demand import (
+    Demand,
+    Window,
+    Work,
+    believed,
+    declared,
+    declared_rate,
+    demand_of,
+    surprise,
+)
+from forefill_operator.member import Member
+from forefill_operator.plan import Plan
+from forefill_operator.policy import TokenPolicy
+from forefill_operator.roster import Roster
+from forefill_operator.shaping import Inputs, Load, ShapingState, Terms
+from forefill_protocol.messages import PolicyReport
+
+# Planning takes at most this part of a core, by what a plan costs: so much, and so much a client (measured).
+CORE_PART = 0.05
+PLAN_SECONDS, CLIENT_SECONDS = 0.5e-3, 4e-6
+# While reports come, a plan is made anew this often where that is not too dear.
+PERIOD_SECONDS = 1.0
+# Declared work is planned for this long before it begins, so that its rate is in place.
+LEAD_SECONDS = 2.0
+# Demand above the forecast is taken to go on for this long, unless it is told of again.
+SURPRISED_SECONDS = 3.0
+
+
+class Planner:
+    """`load` is the resource's, None while nobody measures it. `state` is what shaping remembers."""
+
+    def __init__(self, policy: TokenPolicy) -> None:
+        self.roster = Roster()
+        self.appraiser = Appraiser(policy.spec)
+        self.aggregate = Aggregate(policy.spec.forecast.quantile)
+        self.load: Load | None = None
+        self.state = ShapingState()
+        self.plan: Plan
+        self._requested = self._promised = 0.0
+        self._weight_prediction = policy.spec.weights.prediction.initial
+        self._scored_at = float("-inf")
+        self.configure(policy, {})
+
+    def configure(self, policy: TokenPolicy, members: Mapping[str, Member]) -> None:
+        """Serve this policy: its classes may be others, and its bounds."""
+        self.policy = policy
+        self.appraiser.configure(policy.spec)
+        self.groups = Groups(policy)
+        for uid, member in members.items():
+            self.roster.group[self.roster.row_of(uid)] = self.groups.index_of(member.client)
+
+    # Beliefs
+
+    def meet(self, member: Member) -> None:
+        """The client takes part from now on, as long as it is heard of."""
+        roster = self.roster
+        is_new = member.client.pod_uid not in roster.rows
+        row = roster.row_of(member.client.pod_uid)
+        if is_new:
+            roster.group[row] = self.groups.index_of(member.client)
+            if member.demand is not None:
+                self._write(row, member.demand)
+        roster.fresh_until[row] = member.fresh_until
+
+    def expect(self, member: Member, demand: Demand) -> None:
+        """Take this for what the client needs."""
+        self.meet(member)
+        before, member.demand = member.demand, demand
+        self._requested += demand.request - (before.request if before else 0.0)
+        self._write(self.roster.row_of(member.client.pod_uid), demand)
+
+    def observe(self, member: Member, entry: PolicyReport, now: float) -> None:
+        """Learn from a report that was not counted before."""
+        client, spec, before = member.client, self.policy.spec, member.demand
+        member.appraisal = self.appraiser.report(client, entry, now)
+        member.priority = self.appraiser.priority(client.pod_uid)
+        member.forecast = entry.forecasts[0].mean if entry.forecasts else None
+        member.window.add(entry)
+        owed = before.owed if before else 0.0
+        interval = spec.report.interval_seconds
+        demand = demand_of(entry, member.window, member.appraisal, owed, interval, spec.fill_rate.max)
+        member.work = declared(entry.expectations, now, spec.fill_rate.max) + self._surprise(member, entry, now)
+        self.expect(member, demand)
+        row = self.roster.row_of(client.pod_uid)
+        self.roster.weight[row] = member.priority
+        self.roster.judge(row, member.appraisal.verdict)
+        self.roster.latency[row] = entry.upstream_seconds.p95 if entry.upstream_seconds else nan
+        if not entry.early:
+            self.roster.offered[row] = member.window.rate_of(member.window.offered)
+            self.roster.admitted[row] = member.window.rate_of(member.window.admitted)
+            member.window = Window()
+
+    def _surprise(self, member: Member, entry: PolicyReport, now: float) -> tuple[Work, ...]:
+        """What an early report found above the forecast goes on for a while; when it goes on, until the next window."""
+        if not entry.early:
+            return ()
+        spec = self.policy.spec
+        mean, spread = believed(entry, member.window, member.appraisal)
+        interval = spec.report.interval_seconds
+        rate = surprise(entry, mean, spread, interval, spec.fill_rate.max)
+        if rate <= 0.0:
+            return ()
+        lasts = interval if member.surprised_until > now else SURPRISED_SECONDS
+        member.surprised_until = now + lasts
+        return (Work(now, now + lasts, rate),)
+
+    def served(self, member: Member, lump_tokens: float) -> None:
+        """So much of what waits gets tokens apart from the rate."""
+        if member.demand is not None and lump_tokens > 0.0:
+            less = lump_tokens / self.policy.spec.report.interval_seconds
+            demand = member.demand
+            self.expect(
+                member,
+                replace(
+                    demand,
+                    request=max(demand.request - less, 0.0),
+                    reactive=max(demand.reactive - less, 0.0),
+                    waiting=demand.waiting - lump_tokens,
+                ),
+            )
+
+    def granted(self, member: Member) -> None:
+        """The member's newest grant is another one."""
+        self.roster.granted[self.roster.row_of(member.client.pod_uid)] = member.rate
+
+    def forget(self, member: Member, now: float) -> None:
+        """The client is gone for good."""
+        uid = member.client.pod_uid
+        self._requested -= member.demand.request if member.demand else 0.0
+        self._promised -= member.planned or 0.0
+        self.roster.remove(uid)
+        self.appraiser.forget(uid, now)
+
+    def _write(self, row: int, demand: Demand) -> None:
+        roster = self.roster
+        roster.request[row], roster.reactive[row], roster.spread[row] = demand.request, demand.reactive, demand.spread
+        roster.known[row] = True
+
+    # Plans
+
+    def make(self, members: Mapping[str, Member], reserved: float, now: float) -> None:
+        """Plan for everybody who takes part; `reserved` may be held by others, tokens/s."""
+        for uid, member in members.items() if len(self.roster.rows) < len(members) else ():
+            if uid not in self.roster.rows:
+                self.meet(member)
+        self._declare(members.values(), now)
+        rows = self.roster.fresh(now)
+        terms = self._shape(rows, now)
+        self.plan = plan.plan(self.policy, self.roster, rows, self.groups.all, terms, reserved, now)
+        for member in members.values():
+            member.planned = None
+        for uid, rate in zip(self.plan.uids, self.plan.rates.tolist(), strict=True):
+            members[uid].planned = rate
+        self._requested, self._promised = terms.requested, self.plan.planned
+
+    def _declare(self, members: Iterable[Member], now: float) -> None:
+        self.roster.declared[:] = 0.0
+        for member in members:
+            if member.work:
+                member.work = tuple(work for work in member.work if work.ends > now)
+                rate = declared_rate(member.work, now, now + LEAD_SECONDS)
+                self.roster.declared[self.roster.row_of(member.client.pod_uid)] = rate
+
+    def _shape(self, rows: "np.typing.NDArray[np.intp]", now: float) -> Terms:
+        roster = self.roster
+        known = rows[roster.known[rows]]
+        requested = fsum((roster.request[known] + roster.declared[known]).tolist())
+        self._score(fsum(roster.offered[known].tolist()), requested, now)
+        latencies = roster.latency[known]
+        latencies = latencies[~np.isnan(latencies)]
+        inputs = Inputs(
+            requested=requested,
+            weight_prediction=self._weight_prediction,
+            load=self.load,
+            latency_p95=float(np.median(latencies)) if len(latencies) else None,
+            admitted=fsum(roster.admitted[known].tolist()),
+        )
+        terms, self.state = shaping.shape(self.policy.spec, inputs, self.state, now)
+        return terms
+
+    def _score(self, offered: float, requested: float, now: float) -> None:
+        """Once an interval: how the last prediction of the total did, and what a predicted token is to count for."""
+        spec = self.policy.spec
+        if now < self._scored_at + spec.report.interval_seconds:
+            return
+        self._scored_at = now
+        predicted = min(requested, spec.fill_rate.max)
+        self.aggregate.observe(offered, now)
+        self.aggregate.predict(predicted)
+        self._weight_prediction = self.aggregate.weight(spec.fill_rate.base, predicted, spec.weights.prediction)
+
+    @property
+    def spacing(self) -> float:
+        """Seconds that a plan keeps from the one before it, however urgent it is."""
+        return (PLAN_SECONDS + CLIENT_SECONDS * len(self.roster.rows)) / CORE_PART
+
+    @property
+    def period(self) -> float:
+        return max(PERIOD_SECONDS, self.spacing)
+
+    # Between two plans
+
+    def promise(self, member: Member, rate: float) -> None:
+        self._promised += rate - (member.planned or 0.0)
+        member.planned = rate
+
+    def available(self) -> float:
+        """What there is to divide now: a larger request has raised the target by the formula."""
+        terms = shaping.terms_of(
+            self.policy.spec, max(self._requested, 0.0), self._weight_prediction, self.plan.terms.load, self.state
+        )
+        most = plan.available_rate(terms, self.plan.reserved, self.policy.spec.fill_rate.max)
+        return max(most - self.plan.pool_rate, 0.0)
+
+    def welcome(self, member: Member, clients: int) -> None:
+        """A newcomer gets an equal share of what there is, as far as that is free."""
+        self.promise(member, self.available() / max(clients, 1))
+
+    def revise(self, member: Member, now: float) -> None:
+        """What the newest plan would have given for the request as it is now, as far as there is room."""
+        uid = member.client.pod_uid
+        level = self.plan.levels.get(int(self.roster.group[self.roster.row_of(uid)]))
+        if member.demand is None or member.planned is None or level is None:
+            return
+        demand, row = member.demand, self.roster.row_of(uid)
+        self.roster.declared[row] = coming = declared_rate(member.work, now, now + LEAD_SECONDS)
+        request = min(demand.request + coming, self.policy.spec.fill_rate.max)
+        wanted = plan.rate_between_plans(level, request, demand.reactive, demand.spread, member.priority)
+        free = max(self.available() - self._promised, 0.0) if not member.is_judged else 0.0
+        self.promise(member, min(wanted, member.planned + free))

@@ -1,0 +1,50 @@
+"""From whom to take at once what an early report needs. Pure.
+
+A recall is worth a message and an acknowledgement, so that only those are asked who have most to give; the others learn
+of their new rates with their next reports.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from forefill_operator.allocation_columns import Column
+
+MOST_RECALLED = 3
+
+
+# Clients that fell behind a new plan are lined up for room: so many at once, and if they lack this part of their rate.
+MOST_RAISED, SMALLEST_LACK = 8, 0.02
+
+
+class Cut(Struct, frozen=True, gc=False):
+    """The client in this row is to run at `rate`, tokens/s."""
+
+    row: int
+    rate: float
+
+
+def furthest_behind(granted: Column, planned: Column, rows: Sequence[int]) -> list[int]:
+    """Rows of those who lack most of what is planned for them."""
+    lack = planned - granted
+    largest = np.argsort(-lack, kind="stable")[:MOST_RAISED]
+    return [rows[place] for place in largest.tolist() if lack[place] > SMALLEST_LACK * planned[place]]
+
+
+def cuts(granted: Column, planned: Column, rows: Sequence[int], needed: float) -> list[Cut]:
+    """Down to what is planned for them, largest slack first, until `needed` tokens/s are free or nobody has more.
+
+    `granted` and `planned` are in the order of `rows`.
+    """
+    slack = granted - planned
+    largest = np.argsort(-slack, kind="stable")[:MOST_RECALLED]
+    chosen: list[Cut] = []
+    for place in largest.tolist():
+        spare = float(slack[place])
+        if needed <= 0.0 or spare <= 0.0:
+            break
+        taken = min(spare, needed)
+        chosen.append(Cut(rows[place], float(granted[place]) - taken))
+        needed -= taken
+    return chosen

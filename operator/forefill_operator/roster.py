@@ -1,0 +1,95 @@
+"""What plans read of all clients of one policy, in columns: a report writes one row, a plan reads all rows at once."""
+
+from math import inf, nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forefill_operator.anomaly.finding import VERDICTS, Verdict
+
+FIRST_ROWS = 16
+_NUMBERS = {
+    "request": 0.0,
+    "reactive": 0.0,
+    "spread": 0.0,
+    "declared": 0.0,
+    "weight": 1.0,
+    "granted": 0.0,
+    "offered": 0.0,
+    "admitted": 0.0,
+    "latency": nan,
+    "fresh_until": -inf,
+}
+
+
+class Roster:
+    """Rates are tokens/s, `latency` seconds (NaN: none), `verdict` an index into VERDICTS.
+
+    A client takes part in plans until `fresh_until`, monotonic seconds; `known` says whether it has said what it needs.
+    `granted` is the rate of its newest grant.
+    """
+
+    __slots__ = ("_free", "group", "known", "rows", "uids", "verdict", *_NUMBERS)
+
+    request: NDArray[np.float64]
+    reactive: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    declared: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    granted: NDArray[np.float64]
+    offered: NDArray[np.float64]
+    admitted: NDArray[np.float64]
+    latency: NDArray[np.float64]
+    fresh_until: NDArray[np.float64]
+
+    def __init__(self) -> None:
+        self.rows: dict[str, int] = {}
+        self.uids: list[str] = [""] * FIRST_ROWS
+        self._free = list(range(FIRST_ROWS - 1, -1, -1))
+        for name, empty in _NUMBERS.items():
+            setattr(self, name, np.full(FIRST_ROWS, empty))
+        self.group = np.zeros(FIRST_ROWS, np.int32)
+        self.verdict = np.zeros(FIRST_ROWS, np.int8)
+        self.known = np.zeros(FIRST_ROWS, np.bool_)
+
+    def row_of(self, pod_uid: str) -> int:
+        """The client's row, a new one the first time."""
+        row = self.rows.get(pod_uid)
+        if row is None:
+            if not self._free:
+                self._grow()
+            row = self.rows[pod_uid] = self._free.pop()
+            self.uids[row] = pod_uid
+        return row
+
+    def remove(self, pod_uid: str) -> None:
+        row = self.rows.pop(pod_uid, None)
+        if row is None:
+            return
+        for name, empty in _NUMBERS.items():
+            getattr(self, name)[row] = empty
+        self.group[row], self.verdict[row], self.known[row] = 0, 0, False
+        self.uids[row] = ""
+        self._free.append(row)
+
+    def judge(self, row: int, verdict: Verdict) -> None:
+        self.verdict[row] = VERDICTS.index(verdict)
+
+    def fresh(self, now: float) -> NDArray[np.intp]:
+        """Rows of the clients that take part in a plan."""
+        return np.flatnonzero(self.fresh_until > now)
+
+    def silent(self, now: float) -> list[str]:
+        """Clients that have a row and take no part."""
+        rows = np.flatnonzero(self.fresh_until <= now).tolist()
+        return [uid for row in rows if (uid := self.uids[row])]
+
+    def _grow(self) -> None:
+        size = len(self.uids)
+        for name, empty in _NUMBERS.items():
+            setattr(self, name, np.concatenate([getattr(self, name), np.full(size, empty)]))
+        for name in ("group", "verdict", "known"):
+            column = getattr(self, name)
+            setattr(self, name, np.concatenate([column, np.zeros(size, column.dtype)]))
+        self.uids += [""] * size
+        self._free.extend(range(2 * size - 1, size - 1, -1))
