@@ -45,7 +45,6 @@ class Appraiser:
 
     def __init__(self, spec: Spec) -> None:
         self._records: dict[str, Record] = {}
-        self._uids: dict[str, str] = {}
         self._workloads = Workloads()
         self._skilled = 0
         self._skill_sum = 0.0
@@ -74,7 +73,7 @@ class Appraiser:
         if finding := impossible(entry, carried, record.largest, self._max_rate):
             self._found(record, finding, now)
         if window is not None:
-            self._learn(client.pod_uid, record, window, now)
+            self._learn(record, window, entry, now)
         return self._appraisal(record)
 
     def appraisal(self, pod_uid: str) -> Appraisal | None:
@@ -89,19 +88,19 @@ class Appraiser:
     def priority(self, pod_uid: str) -> float:
         """clip(1 + .5 (skill - mean skill)), 1 for newcomers: what one gains in weight, others lose."""
         record = self._records.get(pod_uid)
-        if record is None or record.trust.is_newcomer:
+        if record is None or record.skill is None:
             return 1.0
         mean = self._skill_sum / self._skilled
-        return min(max(1.0 + SKILL_SHARE * (record.trust.skill - mean), self._lowest), self._highest)
+        return min(max(1.0 + SKILL_SHARE * (record.skill - mean), self._lowest), self._highest)
 
     def forget(self, pod_uid: str, now: float) -> None:
         """The pod has ended. What was learnt of its trust and skill stays with its workload."""
         record = self._records.pop(pod_uid, None)
         if record is None:
             return
-        self._count_skill(record, -1)
-        if self._uids.get(record.name) == pod_uid:
-            del self._uids[record.name]
+        if record.skill is not None:
+            self._skilled -= 1
+            self._skill_sum -= record.skill
         if record.workload is not None:
             record.workload.leave(pod_uid, record.trust.value, record.trust.skill)
 
@@ -114,9 +113,9 @@ class Appraiser:
 
     def measured(self, rates: Mapping[str, float], now: float) -> None:
         """What the upstream itself counted of each client, tokens/s by pod as NAMESPACE/NAME."""
-        for name, rate in rates.items():
-            record = self._records.get(self._uids.get(name, ""))
-            if record is None or record.heard_at is None or now > record.heard_at + AWAY_INTERVALS * self._interval:
+        for record in self._records.values():
+            rate = rates.get(record.client.name)
+            if rate is None or record.heard_at is None or now > record.heard_at + AWAY_INTERVALS * self._interval:
                 continue
             if not contradiction.contradicts(record.admitted, rate, self._max_rate):
                 record.strikes = 0
@@ -128,15 +127,14 @@ class Appraiser:
 
     def _join(self, client: Client) -> Record:
         workload = self._workloads.get(f"{client.namespace}/{client.workload}") if client.workload else None
-        record = self._records[client.pod_uid] = Record(client.name, workload)
-        self._uids[client.name] = client.pod_uid
+        record = self._records[client.pod_uid] = Record(client, workload)
         return record
 
-    def _learn(self, pod_uid: str, record: Record, window: Window, now: float) -> None:
+    def _learn(self, record: Record, window: Window, entry: PolicyReport, now: float) -> None:
         trust, level = record.trust, self._sensitivity
-        self._count_skill(record, -1)
-        error = record.learn(window)
-        self._count_skill(record, +1)
+        error = record.learn(window, entry.forecasts)
+        if not trust.is_newcomer:
+            self._count_skill(record, trust.skill)
         surprise: Verdict = "None" if trust.value >= PROVEN else "Ignore"
         if alarm := record.novelty.observe(window.rate, error, window.seconds, level.ratio, now):
             self._found(record, Finding(alarm.source, alarm.sentence, surprise), now)
@@ -144,7 +142,9 @@ class Appraiser:
             self._found(record, Finding("Untrue", trust.sentence(record.shadow.usual), "Ignore"), now)
         if record.workload is not None:
             cohort = record.workload.cohort
-            if apart := cohort.inspect(pod_uid, record.shadow.level, level.deviations, self._interval, now):
+            if apart := cohort.inspect(
+                record.client.pod_uid, record.shadow.level, level.deviations, self._interval, now
+            ):
                 harmful = apart.is_above and trust.value < UNTRUE
                 verdict: Verdict = "Clamp" if harmful else surprise
                 self._found(record, Finding("OffCohort", apart.sentence, verdict), now)
@@ -152,19 +152,21 @@ class Appraiser:
     def _found(self, record: Record, finding: Finding, now: float) -> None:
         record.standing.add(finding, now, now + STANDING_INTERVALS * self._interval)
 
-    def _count_skill(self, record: Record, sign: int) -> None:
-        if not record.trust.is_newcomer:
-            self._skilled += sign
-            self._skill_sum += sign * record.trust.skill
+    def _count_skill(self, record: Record, skill: float) -> None:
+        if record.skill is None:
+            self._skilled += 1
+        self._skill_sum += skill - (record.skill or 0.0)
+        record.skill = skill
 
     def _appraisal(self, record: Record) -> Appraisal:
-        shadow, trust, standing = record.shadow, record.trust, record.standing
+        shadow, skill, standing = record.shadow, record.skill, record.standing
+        spread = shadow.offset95 * shadow.size
         return Appraisal(
-            shadow=shadow.mean,
-            shadow_spread=max(shadow.offset95 * shadow.size, 0.0),
-            trust=trust.value,
-            skill=trust.skill,
-            is_newcomer=trust.is_newcomer,
-            verdict=bounded(standing.verdict, self._action) if standing else "None",
-            anomalies=standing.anomalies if standing else (),
+            shadow.mean,
+            spread if spread > 0.0 else 0.0,
+            record.trust.value,
+            record.trust.skill if skill is None else skill,
+            skill is None,
+            bounded(standing.verdict, self._action) if standing else "None",
+            standing.anomalies if standing else (),
         )

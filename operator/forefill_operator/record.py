@@ -1,13 +1,16 @@
 """What the operator remembers of one client to appraise it: its windows, its forecasts' worth, what was wrong."""
 
+from array import array
 from collections.abc import Sequence
+from math import nan
 from typing import NamedTuple
 
 from forefill_operator.anomaly.cadence import Cadence
 from forefill_operator.anomaly.finding import Standing
 from forefill_operator.anomaly.novelty import Novelty
+from forefill_operator.client import Client
 from forefill_operator.shadow import Shadow
-from forefill_operator.trust import Claim, Trust
+from forefill_operator.trust import Claim, Told, Trust
 from forefill_operator.workload import Workload
 from forefill_protocol.messages import Forecast, PolicyReport
 
@@ -15,12 +18,12 @@ from forefill_protocol.messages import Forecast, PolicyReport
 WHOLE = 0.75
 # A window this many intervals long was slept through, not measured.
 SLEPT = 3.0
-ERROR_PACE = 0.02
+MISS_PACE = 0.02
 ADMITTED_PACE = 0.2
 
-# Means told two and three windows ahead: those due next, then those due after it.
-Pending = tuple[float | None, float | None, float | None, float | None, float | None]
-NOTHING: Pending = (None, None, None, None, None)
+# In `_told`: the usual misses one, two and three windows ahead; then means told of coming windows, NaN where none was:
+# two and three ahead due next, the same due after it, and three ahead due last.
+MISSES, DUE = 3, 5
 
 
 class Window(NamedTuple):
@@ -28,7 +31,7 @@ class Window(NamedTuple):
 
     seconds: float
     rate: float
-    claim: Claim | None
+    claim: Told | None
 
 
 class Pieces:
@@ -39,14 +42,14 @@ class Pieces:
     def __init__(self) -> None:
         self.seconds = self.offered = self.told = self.mean = self.p90 = self.p95 = 0.0
 
-    def add(self, seconds: float, offered: float, forecasts: Sequence[Forecast]) -> None:
+    def add(self, seconds: float, offered: float, forecast: Forecast | None) -> None:
         self.seconds += seconds
         self.offered += offered
-        if forecasts:
+        if forecast:
             self.told += seconds
-            self.mean += seconds * forecasts[0].mean
-            self.p90 += seconds * forecasts[0].p90
-            self.p95 += seconds * forecasts[0].p95
+            self.mean += seconds * forecast.mean
+            self.p90 += seconds * forecast.p90
+            self.p95 += seconds * forecast.p95
 
     def window(self) -> Window:
         """All pieces as one: every forecast counts for as long as it was in force."""
@@ -56,34 +59,35 @@ class Pieces:
 
 
 class Record:
-    """One client of one policy. `errors`: the mean's usual miss one, two and three windows ahead, tokens/s.
+    """One client of one policy.
 
     `admitted` is the rate admitted lately, tokens/s; `largest` the largest cost of a request, tokens; `backlog` that of
-    the last report, None after a gap; `missed` windows lie between the last two reports.
+    the last report, None after a gap; `missed` windows lie between the last two reports; `skill` is what
+    counts in the mean of all, None for a newcomer.
     """
 
     __slots__ = (
-        "_forecasts",
-        "_pending",
+        "_nearest",
         "_pieces",
+        "_told",
         "admitted",
         "backlog",
         "cadence",
-        "errors",
+        "client",
         "heard_at",
         "largest",
         "missed",
-        "name",
         "novelty",
         "shadow",
+        "skill",
         "standing",
         "strikes",
         "trust",
         "workload",
     )
 
-    def __init__(self, name: str, workload: Workload | None) -> None:
-        self.name = name
+    def __init__(self, client: Client, workload: Workload | None) -> None:
+        self.client = client
         self.workload = workload
         self.shadow = Shadow()
         self.trust = Trust(workload.join(), workload.left_skill) if workload else Trust()
@@ -94,10 +98,16 @@ class Record:
         self.backlog: float | None = None
         self.admitted = self.largest = 0.0
         self.missed = self.strikes = 0
-        self.errors = (0.0, 0.0, 0.0)
+        self.skill: float | None = None
         self._pieces: Pieces | None = None
-        self._forecasts: Sequence[Forecast] = ()
-        self._pending = NOTHING
+        self._nearest: Forecast | None = None
+        self._told = array("f", [0.0] * MISSES + [nan] * DUE)
+
+    @property
+    def misses(self) -> tuple[float, float, float]:
+        """The mean's usual miss one, two and three windows ahead, tokens/s."""
+        one, two, three = self._told[:MISSES]
+        return one, two, three
 
     def gather(self, entry: PolicyReport, interval: float, now: float) -> Window | None:
         """The window that this report ends; None while it is only a piece. What nobody measured is a gap."""
@@ -107,15 +117,14 @@ class Record:
         self.backlog = entry.backlog
         if self.missed:
             self._pass(self.missed)
-        told, self._forecasts = self._forecasts, entry.forecasts
+        told, self._nearest = self._nearest, entry.forecasts[0] if entry.forecasts else None
         if seconds <= 0.0 or seconds > SLEPT * interval:
             return None
         self.admitted += ADMITTED_PACE * (entry.admitted / max(seconds, interval) - self.admitted)
         if entry.cost is not None and entry.cost.p95 > self.largest:
             self.largest = entry.cost.p95
         if self._pieces is None and seconds >= WHOLE * interval:
-            claim = Claim(told[0].mean, told[0].p90, told[0].p95) if told else None
-            return Window(seconds, entry.offered / seconds, claim)
+            return Window(seconds, entry.offered / seconds, told)
         return self._join(seconds, entry.offered, told, WHOLE * interval)
 
     def _missed(self, seconds: float, interval: float, now: float) -> int:
@@ -126,10 +135,10 @@ class Record:
     def _pass(self, windows: int) -> None:
         self.shadow.skip(windows)
         self._pieces = None
-        self._forecasts = ()
-        self._pending = NOTHING
+        self._nearest = None
+        self._told[MISSES:] = array("f", [nan] * DUE)
 
-    def _join(self, seconds: float, offered: float, told: Sequence[Forecast], whole: float) -> Window | None:
+    def _join(self, seconds: float, offered: float, told: Forecast | None, whole: float) -> Window | None:
         pieces = self._pieces = self._pieces or Pieces()
         pieces.add(seconds, offered, told)
         if pieces.seconds < whole:
@@ -137,10 +146,10 @@ class Record:
         self._pieces = None
         return pieces.window()
 
-    def learn(self, window: Window) -> float:
+    def learn(self, window: Window, forecasts: Sequence[Forecast]) -> float:
         """Score what was forecast of the window, by the client and by its shadow; then let the shadow learn.
 
-        Returns the shadow's error, tokens/s.
+        `forecasts` are those of the report that ended the window. Returns the shadow's error, tokens/s.
         """
         shadow, rate, workload = self.shadow, window.rate, self.workload
         error = rate - shadow.mean if shadow.seen else 0.0
@@ -149,21 +158,18 @@ class Record:
             self.trust.score(window.claim, shadow, rate)
             if workload is not None:
                 workload.trust += self.trust.value - before
-        self._follow_errors(window)
+        self._follow_misses(window, forecasts)
         shadow.observe(rate)
         return error
 
-    def _follow_errors(self, window: Window) -> None:
-        second, third, next_second, next_third, last_third = self._pending
-        one, two, three = self.errors
-        rate, told = window.rate, self._forecasts
+    def _follow_misses(self, window: Window, forecasts: Sequence[Forecast]) -> None:
+        told, rate = self._told, window.rate
         if window.claim is not None:
-            one += ERROR_PACE * (abs(rate - window.claim.mean) - one)
-        if second is not None:
-            two += ERROR_PACE * (abs(rate - second) - two)
-        if third is not None:
-            three += ERROR_PACE * (abs(rate - third) - three)
-        self.errors = (one, two, three)
-        newest_second = told[1].mean if len(told) > 1 else None
-        newest_third = told[2].mean if len(told) > 2 else None
-        self._pending = (next_second, next_third, newest_second, last_third, newest_third)
+            told[0] += MISS_PACE * (abs(rate - window.claim.mean) - told[0])
+        for ahead in (1, 2):
+            missed = abs(rate - told[MISSES + ahead - 1])
+            if missed == missed:
+                told[ahead] += MISS_PACE * (missed - told[ahead])
+        told[3], told[4], told[6] = told[5], told[6], told[7]
+        told[5] = forecasts[1].mean if len(forecasts) > 1 else nan
+        told[7] = forecasts[2].mean if len(forecasts) > 2 else nan

@@ -5,7 +5,7 @@ leans away from demand where the shadow's does not. Both are paired: what no for
 """
 
 from math import sqrt
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from forefill_operator.shadow import Shadow
 
@@ -28,6 +28,17 @@ LEAST_LOSS = 0.03
 MOST_LOSSES, MOST_SIZES, SETTLED = 4.0, 8.0, 20
 NEWCOMER_WINDOWS = 30
 TINY = 1e-12
+
+
+class Told(Protocol):
+    """What was forecast of one window, tokens/s: a forecast as it came, or several weighed together."""
+
+    @property
+    def mean(self) -> float: ...
+    @property
+    def p90(self) -> float: ...
+    @property
+    def p95(self) -> float: ...
 
 
 class Claim(NamedTuple):
@@ -73,7 +84,7 @@ class Trust:
         self.client_loss = self.shadow_loss = self.excess = self.variance = 0.0
         self.lean = self.shadow_lean = self.square = 0.0
 
-    def score(self, claim: Claim, shadow: Shadow, rate: float) -> None:
+    def score(self, claim: Told, shadow: Shadow, rate: float) -> None:
         """One window that offered `rate`, tokens/s, and what was forecast of it. Windows of rest do not count."""
         usual = shadow.usual
         if rate <= ACTIVE * usual:
@@ -86,7 +97,7 @@ class Trust:
         recovered = self.value + RECOVERY
         self.value = min(max(deserved, 0.0), recovered, 1.0)
 
-    def _follow_losses(self, claim: Claim, shadow: Shadow, rate: float, floor: float) -> float:
+    def _follow_losses(self, claim: Told, shadow: Shadow, rate: float, floor: float) -> float:
         """The excess beyond chance, in shares of the shadow's loss."""
         theirs = loss(claim.mean, claim.p90, claim.p95, rate)
         ours = loss(shadow.mean, shadow.p90, shadow.p95, rate)

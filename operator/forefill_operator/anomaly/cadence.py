@@ -10,7 +10,7 @@ USUAL_REPORTS, MOST_REPORTS = 3.0, 6.0
 # Windows may claim this many intervals more than passed between the reports: networks delay.
 MOST_AHEAD = 1.0
 # Latencies are measured to the microsecond; so many windows that repeat them to the last digit are copies.
-REMEMBERED, COPIES = 8, 5
+REMEMBERED, COPIES = 4, 5
 
 
 class Cadence:

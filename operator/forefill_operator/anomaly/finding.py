@@ -44,37 +44,40 @@ class Standing:
     __slots__ = ("_held",)
 
     def __init__(self) -> None:
-        self._held: dict[Kind, _Held] = {}
+        self._held: dict[Kind, _Held] | None = None
 
     def add(self, finding: Finding, now: float, until: float) -> None:
         """A kind that stands already keeps its beginning and the graver verdict; some grow graver by repetition."""
+        held = self._held = self._held or {}
         since, verdict, times = now, finding.verdict, 1
-        if before := self._held.get(finding.kind):
+        if before := held.get(finding.kind):
             since, times = before.anomaly.since, before.times + 1
             verdict = graver(verdict, before.verdict)
         if finding.kind in QUARANTINED and times >= REPEATED:
             verdict = "Quarantine"
-        self._held[finding.kind] = _Held(Anomaly(finding.kind, finding.evidence, since), verdict, times, until)
+        held[finding.kind] = _Held(Anomaly(finding.kind, finding.evidence, since), verdict, times, until)
 
     def lapse(self, now: float) -> None:
         """Findings not seen again in time are over: a client recovers by itself."""
-        for kind in [kind for kind, held in self._held.items() if held.until <= now]:
-            del self._held[kind]
-
-    def __bool__(self) -> bool:
-        return bool(self._held)
+        if self._held is not None:
+            self._held = {kind: held for kind, held in self._held.items() if held.until > now} or None
 
     def clear(self) -> None:
-        self._held.clear()
+        self._held = None
 
     @property
     def anomalies(self) -> tuple[Anomaly, ...]:
         """Those begun last come first."""
-        return tuple(sorted((held.anomaly for held in self._held.values()), key=lambda each: -each.since))
+        held = self._held.values() if self._held else ()
+        return tuple(sorted((each.anomaly for each in held), key=lambda each: -each.since))
 
     @property
     def verdict(self) -> Verdict:
-        return max((held.verdict for held in self._held.values()), key=VERDICTS.index, default="None")
+        held = self._held.values() if self._held else ()
+        return max((each.verdict for each in held), key=VERDICTS.index, default="None")
+
+    def __bool__(self) -> bool:
+        return self._held is not None
 
 
 def graver(one: Verdict, other: Verdict) -> Verdict:

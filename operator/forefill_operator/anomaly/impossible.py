@@ -7,7 +7,7 @@ from forefill_protocol.messages import Forecast, PolicyReport
 ABSURD = 1000.0
 # Settling moves a few tokens between windows, and sums are rounded.
 TOLERANCE = 0.05
-ROUNDING = 1e-6
+ROUNDED = 1.0 + 1e-6
 
 
 def impossible(entry: PolicyReport, carried: float | None, largest_request: float, max_rate: float) -> Finding | None:
@@ -15,32 +15,29 @@ def impossible(entry: PolicyReport, carried: float | None, largest_request: floa
 
     `max_rate` is the policy's, tokens/s.
     """
-    for sentence in (
-        _absurd(entry, max_rate),
-        _unordered(entry.forecasts),
-        _without_requests(entry, largest_request),
-        _more_than_offered(entry, carried, largest_request),
-    ):
-        if sentence:
-            return Finding("Impossible", sentence, "Clamp")
-    return None
+    sentence = (
+        _absurd(entry, ABSURD * max_rate)
+        or _unordered(entry.forecasts)
+        or _without_requests(entry, largest_request)
+        or (_more_than_offered(entry, carried, largest_request) if carried is not None else "")
+    )
+    return Finding("Impossible", sentence, "Clamp") if sentence else None
 
 
-def _absurd(entry: PolicyReport, max_rate: float) -> str:
-    most = ABSURD * max_rate
-    if entry.offered > most * max(entry.window_seconds, 1.0):
-        return f"it reports {entry.offered:.4g} tokens offered in {entry.window_seconds:.1f} s; max is {max_rate:g}/s"
-    for forecast in entry.forecasts:
-        highest = max(forecast.mean, forecast.p95)
-        if highest > most:
-            return f"it forecasts {highest:.4g} tokens/s; max is {max_rate:g}/s"
+def _absurd(entry: PolicyReport, most: float) -> str:
+    """`most` tokens/s are beyond anything that the policy could serve."""
+    if entry.offered > most * (entry.window_seconds if entry.window_seconds > 1.0 else 1.0):
+        return f"it reports {entry.offered:.4g} tokens offered in {entry.window_seconds:.1f} s, of {most:.4g}/s at most"
+    for each in entry.forecasts:
+        if each.mean > most or each.p95 > most:
+            return f"it forecasts {max(each.mean, each.p95):.4g} tokens/s, of {most:.4g} at most"
     return ""
 
 
 def _unordered(forecasts: list[Forecast]) -> str:
     for each in forecasts:
-        slack = 1.0 + ROUNDING
-        if each.p50 > each.p90 * slack or each.p90 > each.p95 * slack:
+        p90 = each.p90
+        if each.p50 > ROUNDED * p90 or p90 > ROUNDED * each.p95:
             return f"it forecasts p50 {each.p50:.4g}, p90 {each.p90:.4g}, p95 {each.p95:.4g}, which do not rise"
     return ""
 
@@ -52,9 +49,7 @@ def _without_requests(entry: PolicyReport, largest_request: float) -> str:
     return ""
 
 
-def _more_than_offered(entry: PolicyReport, carried: float | None, largest_request: float) -> str:
-    if carried is None:
-        return ""
+def _more_than_offered(entry: PolicyReport, carried: float, largest_request: float) -> str:
     there = entry.offered + carried
     used = entry.admitted + entry.refused
     if used > (1.0 + TOLERANCE) * there + largest_request:

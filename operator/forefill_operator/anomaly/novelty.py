@@ -40,8 +40,11 @@ WATCHED = (
     Watched("Shift", 1.05, "the mean of eight hours lies {:.4g} off that of two days"),
     Watched("OffProfile", 2.0, "the mean of an hour lies {:.4g} off the profile of its day"),
 )
+RATIOS = tuple(watched.ratio for watched in WATCHED)
 # Of each deviation: the largest above and below today, the same before today, and the usual size.
 UP, DOWN, BEFORE, USUAL, WIDTH = 0, 1, 2, 4, 5
+# Means of two hours, eight hours, an hour off its profile, and two days.
+TWO, EIGHT, HOUR, SLOW = 0, 1, 2, 3
 
 
 class Alarm(NamedTuple):
@@ -55,13 +58,12 @@ class Alarm(NamedTuple):
 class Novelty:
     """Feed it one window at a time. `factor` on all ratios makes it less (above 1) or more sensitive."""
 
-    __slots__ = ("_began_at", "_day", "_limits", "_means", "_over_at", "_profile", "_seen", "_slow")
+    __slots__ = ("_began_at", "_day", "_limits", "_means", "_over_at", "_profile", "_seen")
 
     def __init__(self) -> None:
         self._limits = array("d", bytes(8 * WIDTH * len(WATCHED)))
-        self._means = (0.0, 0.0, 0.0)
+        self._means = array("d", bytes(8 * 4))
         self._profile = array("f", [-1.0]) * HOURS
-        self._slow = 0.0
         self._seen = 0
         self._day = 0
         self._began_at = 0.0
@@ -70,25 +72,23 @@ class Novelty:
     def observe(self, rate: float, error: float, seconds: float, factor: float, now: float) -> Alarm | None:
         """A window of `seconds` that ended at `now` brought `rate`, `error` more than forecast; tokens/s."""
         if self._seen == 0:
-            self._began_at, self._slow = now, rate
-            self._means = (rate, rate, 0.0)
+            self._began_at = now
+            self._means = array("d", (rate, rate, 0.0, rate))
         self._seen += 1
         day = int((now - self._began_at) / DAY_SECONDS)
         if day > self._day:
             self._turn_day(day - self._day)
             self._day = day
-        alarm = self._measure(rate, error, seconds, factor, now)
-        pace = seconds / SLOW_SECONDS
-        self._slow += (pace if pace * self._seen > 1.0 else 1.0 / self._seen) * (rate - self._slow)
-        return alarm
+        return self._measure(rate, error, seconds, factor, now)
 
     def _measure(self, rate: float, error: float, seconds: float, factor: float, now: float) -> Alarm | None:
+        least = LEAST_SHARE * self._means[SLOW]
         deviations = (error, *self._follow_means(rate, seconds, now))
         pace = 0.5 * seconds / DAY_SECONDS
         pace = pace if pace * self._seen > 1.0 else 1.0 / self._seen
-        limits, at, alarm = self._limits, 0, None
-        least = LEAST_SHARE * self._slow
-        for watched, deviation in zip(WATCHED, deviations, strict=True):
+        limits, at = self._limits, 0
+        alarm: tuple[int, float, float] | None = None
+        for ratio, deviation in zip(RATIOS, deviations, strict=True):
             size, side = (deviation, at) if deviation > 0.0 else (-deviation, at + 1)
             today, before, usual = limits[side], limits[side + BEFORE], limits[at + USUAL]
             largest = today if today > before else before
@@ -97,33 +97,35 @@ class Novelty:
             if size > today:
                 limits[side] = size
             limits[at + USUAL] = usual + pace * (size - usual)
+            if size > factor * ratio * largest > 0.0 and size > least and (alarm is None or size > alarm[1] * largest):
+                alarm = (at // WIDTH, size / largest, deviation)
             at += WIDTH
-            if size > factor * watched.ratio * largest > 0.0 and size > least:
-                ratio = size / largest
-                if alarm is None or ratio > alarm.ratio:
-                    alarm = Alarm(watched.source, ratio, _sentence(watched.words, deviation, ratio))
-        return self._quietened(alarm, now) if alarm else None
+        return self._quietened(*alarm, now) if alarm else None
 
     def _follow_means(self, rate: float, seconds: float, now: float) -> tuple[float, float, float]:
         """How far the means of two and eight hours lie off that of two days, and that of an hour off its profile."""
-        means, slow, start = self._means, self._slow, 1.0 / self._seen
+        means, start = self._means, 1.0 / self._seen
+        two, eight, hour, slow = means
+        off = self._off_profile(rate, seconds / HOUR_SECONDS, now)
         pace = seconds / HOUR_SECONDS
-        quick, middle, long = 0.5 * pace, 0.125 * pace, pace
-        two, eight, hour = means
-        two += (start if start > quick else quick if quick < 1.0 else 1.0) * (rate - two)
-        eight += (start if start > middle else middle if middle < 1.0 else 1.0) * (rate - eight)
-        off = self._off_profile(rate, pace, now)
-        hour += (start if start > long else long if long < 1.0 else 1.0) * (off - hour)
-        self._means = (two, eight, hour)
+        hour += (start if start > pace else pace if pace < 1.0 else 1.0) * (off - hour)
+        pace *= 0.5
+        two += (start if start > pace else pace if pace < 1.0 else 1.0) * (rate - two)
+        pace *= 0.25
+        eight += (start if start > pace else pace if pace < 1.0 else 1.0) * (rate - eight)
+        pace = seconds / SLOW_SECONDS
+        means[TWO], means[EIGHT], means[HOUR] = two, eight, hour
+        means[SLOW] = slow + (start if start > pace else pace) * (rate - slow)
         return two - slow, eight - slow, hour
 
-    def _quietened(self, alarm: Alarm, now: float) -> Alarm | None:
+    def _quietened(self, place: int, ratio: float, deviation: float, now: float) -> Alarm | None:
         """None on the first day, and while the last alarm has not been over for long."""
         if now < self._began_at + WARM_UP_SECONDS:
             return None
         is_new = now > self._over_at + QUIET_SECONDS
         self._over_at = now
-        return alarm if is_new else None
+        watched = WATCHED[place]
+        return Alarm(watched.source, ratio, _sentence(watched.words, deviation, ratio)) if is_new else None
 
     def _off_profile(self, rate: float, hours: float, now: float) -> float:
         hour = int(now % DAY_SECONDS / HOUR_SECONDS)

@@ -44,10 +44,10 @@ def test_what_an_honest_sidecar_may_say(honest: PolicyReport) -> None:
 @pytest.mark.parametrize(
     ("report", "sentence"),
     [
-        (entry(offered=1e12), "it reports 1e+12 tokens offered in 10.0 s; max is 400/s"),
+        (entry(offered=1e12), "it reports 1e+12 tokens offered in 10.0 s, of 4e+05/s at most"),
         (
             entry(forecasts=[Forecast(mean=1e12, p50=1.0, p90=1.0, p95=1.0)]),
-            "it forecasts 1e+12 tokens/s; max is 400/s",
+            "it forecasts 1e+12 tokens/s, of 4e+05 at most",
         ),
         (
             entry(forecasts=[RISING, Forecast(mean=20.0, p50=30.0, p90=20.0, p95=33.0)]),
