@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from picows import WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from forefill_protocol import codec, messages
 
@@ -95,12 +95,17 @@ class Target:
         )
         return peer
 
-    async def refused(self, token: str, ticket: bytes = b"") -> tuple[int, str]:
-        with pytest.raises(WSHandshakeError) as caught:
-            await self.connect(token, ticket)
-        response = caught.value.response
-        assert response is not None
-        return int(response.status), (response.body or b"").decode().strip()
+    async def refused(self, token: str) -> tuple[int, str]:
+        """Status and sentence that an upgrade with this token is answered with."""
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.stream, ssl=self.context(), server_hostname=f"forefill-operator.{SYSTEM}.svc"
+        )
+        fields = {"Host": "x", "Authorization": f"Bearer {token}", "Upgrade": "websocket", "Connection": "Upgrade"}
+        lines = [f"GET {messages.STREAM_PATH} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        head, _, body = (await asyncio.wait_for(reader.read(), 10.0)).decode().partition("\r\n\r\n")
+        writer.close()
+        return int(head.split()[1]), body.strip()
 
     def count(self, name: str, labels: str = "") -> float:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.health}/metrics", timeout=5) as response:
