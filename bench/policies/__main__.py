@@ -47,8 +47,8 @@ async def measure(server: Any, options: argparse.Namespace) -> dict[str, Any]:
         begun = time.perf_counter()
         await create(client, options.policies)
         created = time.perf_counter() - begun
-        while await with_status(client) < options.policies:
-            await asyncio.sleep(0.5)  # noqa: ASYNC110: nobody tells when
+        while await with_status(client) < options.policies:  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
         accepted = time.perf_counter() - begun
     await asyncio.sleep(5.0)
     cpu, calls = sum(operator.cpu_times()[:2]), audited(server)
