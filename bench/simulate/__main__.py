@@ -6,10 +6,10 @@ FOREFILL_DATA=DIR python -m bench.simulate gap [--loads .85,.7] [--scales 1,.1] 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench.simulate import gap
+from bench.simulate import doorman, gap, steps
 
 CONTROLLERS = "static,max-min,ewma,forefill,central"
 
@@ -29,6 +29,13 @@ def parser() -> argparse.ArgumentParser:
     gaps.add_argument("--hours", type=float, default=1.0, metavar="H")
     gaps.add_argument("--controllers", default=CONTROLLERS, metavar="NAME,NAME")
     gaps.set_defaults(act=_gap)
+    for name, text, act in (
+        ("doorman", "Doorman's published scenarios", _doorman),
+        ("steps", "seconds until the rate is there after a step", _steps),
+    ):
+        one = acts.add_parser(name, help=text)
+        one.add_argument("--controllers", default="forefill,ewma,doorman", metavar="NAME,NAME")
+        one.set_defaults(act=act)
     return result
 
 
@@ -48,6 +55,20 @@ def _gap(options: argparse.Namespace) -> int:
             )
             print(f"\nLoad {load:g}, rates x {scale:g}, {options.seeds} seeds of {options.hours:g} h:\n")
             print("\n".join(gap.table(results)), flush=True)
+    return 0
+
+
+def _doorman(options: argparse.Namespace) -> int:
+    return _print(doorman.table(options.controllers.split(",")))
+
+
+def _steps(options: argparse.Namespace) -> int:
+    return _print(steps.table(options.controllers.split(","), [0.0, 2.5, 5.0, 7.5]))
+
+
+def _print(lines: Iterable[str]) -> int:
+    for line in lines:
+        print(line, flush=True)
     return 0
 
 

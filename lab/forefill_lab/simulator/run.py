@@ -20,6 +20,9 @@ def run(demand: Demand, timeline: Timeline, controller: Controller, watches: lis
     for tick in range(demand.ticks):
         timeline.run_until(tick * timeline.step)
         timeline.tick = tick
+        for client in [each for each in going if not present[each].queue]:
+            going.discard(client)
+            controller.leave(client)
         for client in joining.get(tick, ()):
             controller.join(client)
             present[client] = controller.flow(client)
@@ -39,9 +42,6 @@ def run(demand: Demand, timeline: Timeline, controller: Controller, watches: lis
         for client in busy:
             present[client].begin_tick()
         going.update(leaving.get(tick, ()))
-        for client in [each for each in going if not present[each].queue]:
-            going.discard(client)
-            controller.leave(client)
         busy = {client for client in busy if present[client].queue}
         yield tick
 

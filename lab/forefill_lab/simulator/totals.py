@@ -35,7 +35,7 @@ class Totals(Struct, frozen=True):
 
 
 class Recorder:
-    """Watches a run. `begin` is the first tick that counts."""
+    """Watches a run. `begin` is the first tick that counts, `served` are the tokens of the newest one."""
 
     def __init__(self, scene: Scene, controller: Controller, begin: int = 0) -> None:
         self._scene = scene
@@ -43,29 +43,30 @@ class Recorder:
         self._begin = begin
         count = len(scene.demand.clients)
         self.offered, self.on_time, self.late, self.dropped = ([0.0] * count for _ in range(4))
-        self.capacity = self.over_grant = self.false_throttle = 0.0
+        self.capacity = self.over_grant = self.false_throttle = self.served = 0.0
         self._waited_before: dict[int, float] = {}
         self._waits_before: dict[int, list[float]] = {}
 
     def __call__(self, tick: int, busy: set[int]) -> None:
+        self.served = 0.0
         if tick < self._begin:
             return
         if tick == self._begin and tick > 0:
             self._remember()
         controller, step = self._controller, self._scene.timeline.step
-        served = short = 0.0
+        short = 0.0
         for client in busy:
             flow = controller.flow(client)
             self.offered[client] += flow.offered
             self.on_time[client] += flow.on_time
             self.late[client] += flow.late
             self.dropped[client] += flow.dropped
-            served += flow.on_time + flow.late
+            self.served += flow.on_time + flow.late
             short += max(0.0, flow.offered - flow.on_time)
         begun = self._scene.timeline.now - step
         capacity = step * self._scene.capacity(begun)
         self.capacity += capacity
-        self.false_throttle += min(short, max(0.0, capacity - served))
+        self.false_throttle += min(short, max(0.0, capacity - self.served))
         joins = self._scene.demand.joins
         granted = fsum([controller.granted(client) for client, joined in enumerate(joins) if joined <= tick])
         lease = self._scene.policy.spec.report.lease_seconds
