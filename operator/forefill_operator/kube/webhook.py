@@ -89,7 +89,7 @@ def read_request(text: bytes) -> Review:
             raise BadReview("request.uid and request.namespace must be strings")
         if not (isinstance(asked["object"]["metadata"], dict) and isinstance(asked["object"]["spec"], dict)):
             raise BadReview("request.object must have metadata and spec")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadReview(f"not an AdmissionReview: {error}") from None
     return asked
 
