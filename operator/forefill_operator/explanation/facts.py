@@ -1,16 +1,16 @@
 """Everything behind a policy's fill rate, or a client's, as one value: what /v1/explain sends. Rates are tokens/s."""
 
-from collections.abc import Iterable, Sequence
-from heapq import nlargest
-from math import fsum, isfinite
+from collections.abc import Sequence
+from math import isfinite
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from forefill_operator import explain
-from forefill_operator.anomaly.finding import Verdict
+from forefill_operator.anomaly.finding import VERDICTS, Verdict
 from forefill_operator.book import Book
 from forefill_operator.demand import declared_rate
-from forefill_operator.member import Member
 from forefill_operator.shaping import Terms
 from forefill_protocol.messages import Mode
 
@@ -19,7 +19,7 @@ MOST_LISTED = 10
 
 
 class ClassFacts(Struct, frozen=True):
-    """A class of clients; `ceiling` is None where there is none. `rate` is what its clients are to get together."""
+    """A class of clients; `ceiling` is None where there is none. `rate` is what its clients run at together."""
 
     name: str
     weight: float
@@ -46,8 +46,9 @@ class ClientLine(Struct, frozen=True):
 class PolicyFacts(Struct, frozen=True, tag="policy", tag_field="about"):
     """`load_weight_growth` multiplies the weight of load while latency is high; `load_faults` are sentences.
 
-    `offered` and `short` are of the last windows: all that clients offered, and what of it was above their grants.
-    `waiting` counts clients whose raise waits for others; `unknown` may be held by clients of an earlier operator.
+    `clients` take part in the plan; `offered` and `short` are of their last windows, all that they offered and what of
+    it was above their grants. `waiting` counts clients whose raise waits for others. `unknown` may be held by clients
+    of an earlier operator.
     """
 
     policy: str
@@ -132,16 +133,16 @@ class ClientFacts(Struct, frozen=True, tag="client", tag_field="about"):
 def policy_facts(book: Book, now: float) -> PolicyFacts:
     planner, policy, plan = book.planner, book.policy, book.plan
     spec, roster = policy.spec, planner.roster
-    fresh = roster.fresh(now)
-    live = [member for member in book.members.values() if member.is_live(now)]
-    restrained = [member for member in live if _verdict(member) != "None"]
+    rows = roster.fresh(now)
+    largest = rows[np.argsort(-roster.granted[rows], kind="stable")[:MOST_LISTED]]
+    restrained = rows[roster.verdict[rows] != VERDICTS.index("None")][:MOST_LISTED]
     return PolicyFacts(
         policy=policy.key,
         generation=policy.generation,
         mode=spec.mode,
         min=spec.fill_rate.min,
         max=spec.fill_rate.max,
-        clients=len(live),
+        clients=len(rows),
         terms=plan.terms,
         prediction_bounds=(spec.weights.prediction.min, spec.weights.prediction.max),
         load_weight=spec.weights.load,
@@ -153,11 +154,11 @@ def policy_facts(book: Book, now: float) -> PolicyFacts:
         pool_rate=plan.pool_rate,
         available=plan.available,
         waiting=len(book.issuer.waiting),
-        offered=fsum(roster.offered[fresh].tolist()),
-        short=fsum((roster.offered[fresh] - roster.granted[fresh]).clip(0.0).tolist()),
-        classes=_classes(book, live),
-        top=_lines(book, nlargest(MOST_LISTED, live, key=lambda member: (member.rate, member.client.name))),
-        restrained=_lines(book, sorted(restrained, key=lambda member: member.client.name)[:MOST_LISTED]),
+        offered=float(roster.offered[rows].sum()),
+        short=float((roster.offered[rows] - roster.granted[rows]).clip(0.0).sum()),
+        classes=_classes(book, rows),
+        top=[_line(book, row) for row in largest.tolist()],
+        restrained=[_line(book, row) for row in restrained.tolist()],
         sentence=explain.target_sentence(plan.terms),
     )
 
@@ -176,7 +177,7 @@ def client_facts(book: Book, pod_uid: str, now: float) -> ClientFacts:
         client=member.client.name,
         pod_uid=pod_uid,
         workload=member.client.workload,
-        class_name=_class_name(book, member),
+        class_name=_class_name(book, row),
         is_connected=member.connected,
         heard_seconds=heard if isfinite(heard) else None,
         forecast=member.forecast,
@@ -205,61 +206,56 @@ def client_facts(book: Book, pod_uid: str, now: float) -> ClientFacts:
         lease_seconds=_left(member.lease_seconds() - heard),
         offered=float(planner.roster.offered[row]),
         admitted=float(planner.roster.admitted[row]),
-        short=_short(book, member),
-        verdict=_verdict(member),
+        short=_short(book, row),
+        verdict=appraisal.verdict if appraisal else "None",
         anomalies=[AnomalyFacts(a.kind, a.evidence, now - a.since) for a in appraisal.anomalies] if appraisal else [],
         sentence=assignment.reason if assignment else "nothing was granted yet",
     )
 
 
-def _classes(book: Book, live: Iterable[Member]) -> list[ClassFacts]:
-    by_name: dict[str, list[Member]] = {}
-    for member in live:
-        by_name.setdefault(_class_name(book, member), []).append(member)
+def _classes(book: Book, rows: NDArray[np.intp]) -> list[ClassFacts]:
+    roster, groups = book.planner.roster, book.planner.groups.all
+    group, size = roster.group[rows], len(groups)
+    clients = np.bincount(group, minlength=size)
+    requests = np.bincount(group, roster.request[rows] + roster.declared[rows], size)
+    rates = np.bincount(group, roster.granted[rows], size)
     return [
         ClassFacts(
-            name=group.name,
-            weight=group.weight,
-            floor=group.floor,
-            ceiling=group.ceiling if isfinite(group.ceiling) else None,
-            clients=len(by_name[group.name]),
-            request=fsum(member.demand.request for member in by_name[group.name] if member.demand),
-            rate=fsum(member.planned or 0.0 for member in by_name[group.name]),
+            name=each.name,
+            weight=each.weight,
+            floor=each.floor,
+            ceiling=each.ceiling if isfinite(each.ceiling) else None,
+            clients=int(clients[index]),
+            request=float(requests[index]),
+            rate=float(rates[index]),
         )
-        for group in book.planner.groups.all
-        if group.name in by_name
+        for index, each in enumerate(groups)
+        if clients[index]
     ]
 
 
-def _lines(book: Book, members: Iterable[Member]) -> list[ClientLine]:
-    return [
-        ClientLine(
-            name=member.client.name,
-            class_name=_class_name(book, member),
-            request=member.demand.request if member.demand else 0.0,
-            rate=member.rate,
-            trust=member.appraisal.trust if member.appraisal else None,
-            priority=member.priority,
-            verdict=_verdict(member),
-            short=_short(book, member),
-        )
-        for member in members
-    ]
+def _line(book: Book, row: int) -> ClientLine:
+    roster = book.planner.roster
+    member = book.members[roster.uids[row]]
+    return ClientLine(
+        name=member.client.name,
+        class_name=_class_name(book, row),
+        request=float(roster.request[row] + roster.declared[row]),
+        rate=float(roster.granted[row]),
+        trust=member.appraisal.trust if member.appraisal else None,
+        priority=member.priority,
+        verdict=VERDICTS[int(roster.verdict[row])],
+        short=_short(book, row),
+    )
 
 
-def _class_name(book: Book, member: Member) -> str:
-    planner = book.planner
-    return planner.groups.all[int(planner.roster.group[planner.roster.row_of(member.client.pod_uid)])].name
+def _class_name(book: Book, row: int) -> str:
+    return book.planner.groups.all[int(book.planner.roster.group[row])].name
 
 
-def _verdict(member: Member) -> Verdict:
-    return member.appraisal.verdict if member.appraisal else "None"
-
-
-def _short(book: Book, member: Member) -> float:
+def _short(book: Book, row: int) -> float:
     """What the client offered in its last window above its grant: the part that enforcement makes wait."""
     roster = book.planner.roster
-    row = roster.row_of(member.client.pod_uid)
     return float(max(roster.offered[row] - roster.granted[row], 0.0))
 
 

@@ -80,7 +80,7 @@ def _steps(facts: PolicyFacts) -> Iterator[Step]:
 def _tables(facts: PolicyFacts) -> Iterator[Table]:
     whole = max(facts.available - facts.pool_rate, 1e-9)
     if facts.classes:
-        columns = ["class", "clients", "weight", "floor", "ceiling", "asks for", "gets"]
+        columns = ["class", "clients", "weight", "floor", "ceiling", "asks for", "runs at"]
         shares = [min(each.rate / whole, 1.0) for each in facts.classes]
         yield Table("Classes", columns, [_class_row(each) for each in facts.classes], shares=shares)
     if facts.top:

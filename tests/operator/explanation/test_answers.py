@@ -58,7 +58,7 @@ def test_a_policy_is_told_with_its_classes_and_its_largest_clients(controller: C
     assert terms.load == Load(0.5, 0.5, 0.5, "Held", 40.0)
     (only,) = facts.classes
     assert only == ClassFacts("namespace/ai", 1.0, 0.0, None, 2, 35.0, only.rate)
-    assert only.rate == pytest.approx(facts.available - facts.pool_rate)
+    assert only.rate == pytest.approx(sum(each.rate for each in facts.top))
     assert [each.name for each in facts.top] == ["ai/web-0", "ai/web-1"]
     assert facts.restrained == []
     assert facts.offered == 35.0
