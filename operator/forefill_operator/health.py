@@ -1,9 +1,15 @@
-"""Plain HTTP beside the stream: /healthz, /readyz and /metrics."""
+"""Plain HTTP beside the stream: /healthz, /readyz and /metrics for everybody, /v1/explain for callers on loopback.
 
+An explanation tells of every client by name. On a cluster loopback is inside the operator's pod, so that who may exec
+into it may ask.
+"""
+
+import ipaddress
 from collections.abc import Callable
 
 from aiohttp import web
 
+from forefill_operator.explanation.answers import Answer
 from forefill_operator.metrics import CONTENT_TYPE
 
 
@@ -11,9 +17,14 @@ class Health:
     """`alive` and `ready` return None, or a sentence that says what is missing; the sentence is the body of a 503."""
 
     def __init__(
-        self, expose: Callable[[], bytes], alive: Callable[[], str | None], ready: Callable[[], str | None]
+        self,
+        expose: Callable[[], bytes],
+        alive: Callable[[], str | None],
+        ready: Callable[[], str | None],
+        explain: Callable[[str, str], Answer],
     ) -> None:
         self._expose = expose
+        self._explain = explain
         self._alive = alive
         self._ready = ready
         self._runner: web.AppRunner | None = None
@@ -24,6 +35,7 @@ class Health:
         application.router.add_get("/healthz", self._serve_alive)
         application.router.add_get("/readyz", self._serve_ready)
         application.router.add_get("/metrics", self._serve_metrics)
+        application.router.add_get("/v1/explain", self._serve_explanation)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port)
@@ -42,6 +54,22 @@ class Health:
 
     async def _serve_metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=self._expose(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _serve_explanation(self, request: web.Request) -> web.Response:
+        # The name, too: a page in a browser may have made its own name lead to loopback.
+        if not (_is_loopback(request.remote) and _is_loopback(request.url.host)):
+            return web.json_response({"error": "explanations are given on loopback only"}, status=403)
+        answer = self._explain(request.query.get("policy", ""), request.query.get("client", ""))
+        return web.Response(body=answer.body, status=answer.status, content_type="application/json")
+
+
+def _is_loopback(address: str | None) -> bool:
+    try:
+        found = ipaddress.ip_address(address or "")
+    except ValueError:
+        return address == "localhost"
+    mapped = getattr(found, "ipv4_mapped", None)
+    return (mapped or found).is_loopback
 
 
 def _state(missing: str | None) -> web.Response:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from forefill_operator.controller import TICK_SECONDS, Controller
+from forefill_operator.explanation.answers import Answer, answer
 from forefill_operator.health import Health
 from forefill_operator.identity import Authenticator
 from forefill_operator.metrics import Metrics
@@ -49,7 +50,7 @@ class Runtime:
 
     async def run(self) -> None:
         """Serve until `stopping` is set. Raises OSError when an address can't be had, and whatever ends a chore."""
-        health = Health(self._expose, self._alive, self.ready)
+        health = Health(self._expose, self._alive, self.ready, self._explain)
         try:
             port = await self.server.start(*self.stream, self.context)
             health_port = await health.start(*self.health)
@@ -87,6 +88,9 @@ class Runtime:
     def _expose(self) -> bytes:
         self.metrics.figures(self.controller.figures(self.clock()))
         return self.metrics.text()
+
+    def _explain(self, policy: str, client: str) -> Answer:
+        return answer(self.controller, policy, client, self.clock())
 
     def _alive(self) -> str | None:
         if self.clock() - self._ticked_at > STUCK_SECONDS:
