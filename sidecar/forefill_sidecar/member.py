@@ -5,19 +5,14 @@ from dataclasses import dataclass, field
 from math import inf
 
 from forefill_protocol import messages
-from forefill_sidecar import local_time
 from forefill_sidecar.counts import Counts
 from forefill_sidecar.early import LOOK_SECONDS, Reason, Running, Watch
 from forefill_sidecar.forecast.predictor import Predictor
+from forefill_sidecar.lessons import Lessons
 from forefill_sidecar.meter import Window
 from forefill_sidecar.port import Port
 from forefill_sidecar.profile import Profile
 from forefill_sidecar.tenure import Allowance, Tenure
-
-# A window this many times longer than its interval was not measured but slept through: a gap, not a load.
-GAP_WINDOWS = 3.0
-# A window cut this much shorter says too little of a whole one to learn from.
-STUMP_WINDOWS = 0.4
 
 _log = logging.getLogger("forefill.agent")
 
@@ -26,8 +21,7 @@ _log = logging.getLogger("forefill.agent")
 class Member:
     """A window may be reported in parts: all but the last are early, and the model learns the whole.
 
-    A `profile` shares its predictor's season. Times called `wall_time` are Unix seconds, None where nobody knows them:
-    then days are counted from the first window.
+    A `profile` shares its predictor's season.
     """
 
     listener: Port
@@ -40,15 +34,15 @@ class Member:
     counts: Counts = field(default_factory=Counts)
     # When the last whole window was closed, and what the early parts of the running one brought.
     closed_at: float = -inf
-    _parts_seconds: float = 0.0
-    _parts_offered: float = 0.0
-    _parts_requests: int = 0
-    _forecast: messages.Forecast | None = None
+    _lessons: Lessons = field(init=False)
     # When `enforce` has to be called again, and what it set; None when that is not known.
     changes_at: float = -inf
     _enforced: Allowance | None = None
     _lumped: int = 0
     _look_at: float = -inf
+
+    def __post_init__(self) -> None:
+        self._lessons = Lessons(self.listener.expectations, self.counts)
 
     @property
     def policy(self) -> str:
@@ -57,15 +51,14 @@ class Member:
     # Reports
 
     def close_window(self, now: float, wall_time: float | None = None) -> messages.PolicyReport:
-        """End the window: learn from it, forecast the next, and say so."""
-        window = self.listener.meter.close(now)
-        self._add_part(window)
-        self._learn(now, wall_time)
-        self._parts_seconds, self._parts_offered, self._parts_requests = 0.0, 0.0, 0
+        """End the window: learn from it, forecast the next, and say so. `wall_time` is Unix seconds, where known."""
+        window, lessons = self.listener.meter.close(now), self._lessons
+        lessons.add(window)
+        lessons.teach(self.predictor, self.profile, self.settings, now, wall_time)
         self.closed_at, self.report_due = now, now + self.settings.report_interval_seconds
         self.watch.window_ended(window.backlog)
         entry = self._entry(now, window, early=False)
-        self._forecast = entry.forecasts[0]
+        lessons.forecast = entry.forecasts[0]
         return entry
 
     def close_part(self, now: float, reason: Reason) -> messages.PolicyReport:
@@ -73,13 +66,8 @@ class Member:
         self.watch.told(now, reason, self._running(now))
         self.counts.early_reports[reason] += 1
         window = self.listener.meter.close(now)
-        self._add_part(window)
+        self._lessons.add(window)
         return self._entry(now, window, early=True)
-
-    def _add_part(self, window: Window) -> None:
-        self._parts_seconds += window.window_seconds
-        self._parts_offered += window.offered
-        self._parts_requests += window.requests
 
     def _entry(self, now: float, window: Window, early: bool) -> messages.PolicyReport:
         held, expectations = self.tenure.assignment, self.listener.expectations
@@ -104,44 +92,6 @@ class Member:
             early=early,
         )
 
-    # What the window teaches
-
-    def _learn(self, now: float, wall_time: float | None) -> None:
-        """Declared work that came is the declaration's, not the forecast's: the model learns the rest."""
-        seconds = self._parts_seconds
-        windows = seconds / self.settings.report_interval_seconds
-        if windows > GAP_WINDOWS:
-            self._skip(int(windows), wall_time)
-        elif windows >= STUMP_WINDOWS:
-            if wall_time is not None:
-                self.predictor.season.align(self._second_of_week(wall_time - seconds))
-            if self.profile:
-                self.profile.take(self.settings.cost.routes)
-                self.profile.window(self._parts_offered / seconds, self._parts_requests, seconds)
-            rate = (self._parts_offered - self._declared(now, seconds)) / seconds
-            if self._forecast:
-                self.counts.scored(self._forecast, rate, seconds)
-            self.predictor.observe(rate)
-
-    def _declared(self, now: float, seconds: float) -> float:
-        """Tokens of the window that were declared, as far as they exceed what was forecast without them."""
-        if self._forecast is None:
-            return 0.0
-        came = self.listener.expectations.settle(now, self._parts_offered - self._forecast.mean * seconds)
-        self.counts.declared_tokens += came
-        return came
-
-    def _skip(self, windows: int, wall_time: float | None) -> None:
-        self.counts.gap_windows += windows
-        if self.profile:
-            self.profile.gap()
-        self.predictor.skip(windows)
-        if wall_time is not None:
-            self.predictor.align(self._second_of_week(wall_time))
-
-    def _second_of_week(self, wall_time: float) -> float:
-        return local_time.second_of_week(wall_time, local_time.zone(self.settings.forecast.time_zone))
-
     # Early reports
 
     def look(self, now: float) -> Reason | None:
@@ -162,12 +112,12 @@ class Member:
 
     def _running(self, now: float) -> Running:
         meter = self.listener.meter
-        elapsed = self._parts_seconds + max(0.0, now - meter.started_at)
+        elapsed = self._lessons.seconds + max(0.0, now - meter.started_at)
         began, interval = now - elapsed, self.settings.report_interval_seconds
         return Running(
             elapsed=elapsed,
             interval=interval,
-            offered=self._parts_offered + meter.offered_since(),
+            offered=self._lessons.offered + meter.offered_since(),
             declared=self.listener.expectations.between(began, began + interval),
             backlog=meter.backlog,
             fill_rate=self.listener.gate.bucket.fill_rate,
@@ -188,9 +138,12 @@ class Member:
         return self._ack(assignment)
 
     def _schedule(self, assignment: messages.Assignment, counted_from: float, now: float) -> None:
-        """When the window ends: early reports and late answers to earlier ones leave it as it is, or shorten it."""
+        """When the window ends: the answer to its beginning says so. Others leave it as it is, or shorten it.
+
+        So does the answer to a hello: pods that greet together still report at the moments that were drawn for them.
+        """
         due = counted_from + assignment.next_report_seconds
-        if assignment.answers == 0 or counted_from == self.closed_at:
+        if counted_from == self.closed_at:
             self.report_due = max(now, due)
         elif counted_from > self.closed_at:
             self.report_due = max(now, min(due, self.report_due))
