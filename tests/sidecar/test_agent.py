@@ -159,7 +159,14 @@ def test_an_answer_to_the_hello_counts_from_the_hello(pod: Pod) -> None:
     pod.agent.receive(assignment(answers=0))
     assert pod.member.tenure.counted_from == pod.now - 1.0
     assert pod.member.listener.gate.bucket.fill_rate == 40.0
-    assert pod.member.report_due == pod.now - 1.0 + INTERVAL
+
+
+def test_pods_that_greet_together_report_at_different_moments(pod: Pod) -> None:
+    began = pod.now
+    pod.member.report_due = began + 6.5
+    pod.agent.hello()
+    pod.agent.receive(assignment(answers=0))
+    assert pod.member.report_due == began + 6.5
 
 
 def test_a_grant_is_acknowledged_and_reported(pod: Pod) -> None:
