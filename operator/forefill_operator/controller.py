@@ -81,6 +81,11 @@ class Controller:
         if book := self.books.get(key):
             book.load, book.load_faults = load, faults
 
+    def measured(self, key: str, rates: Mapping[str, float], now: float) -> None:
+        """What the upstream itself counted of each client, tokens/s by NAMESPACE/NAME of the pod."""
+        if book := self.books.get(key):
+            book.planner.appraiser.measured(rates, now)
+
     def served(self) -> dict[str, TokenPolicy]:
         """What is served, by key."""
         return {key: book.policy for key, book in self.books.items() if key not in self._removed}

@@ -21,7 +21,7 @@ class Health:
         expose: Callable[[], bytes],
         alive: Callable[[], str | None],
         ready: Callable[[], str | None],
-        explain: Callable[[str, str], Answer],
+        explain: Callable[[str, str], Answer] | None = None,
     ) -> None:
         self._expose = expose
         self._explain = explain
@@ -35,7 +35,8 @@ class Health:
         application.router.add_get("/healthz", self._serve_alive)
         application.router.add_get("/readyz", self._serve_ready)
         application.router.add_get("/metrics", self._serve_metrics)
-        application.router.add_get("/v1/explain", self._serve_explanation)
+        if self._explain is not None:
+            application.router.add_get("/v1/explain", self._serve_explanation)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port)
@@ -59,6 +60,7 @@ class Health:
         # The name, too: a page in a browser may have made its own name lead to loopback.
         if not (_is_loopback(request.remote) and _is_loopback(request.url.host)):
             return web.json_response({"error": "explanations are given on loopback only"}, status=403)
+        assert self._explain is not None
         answer = self._explain(request.query.get("policy", ""), request.query.get("client", ""))
         return web.Response(body=answer.body, status=answer.status, content_type="application/json")
 

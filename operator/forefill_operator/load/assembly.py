@@ -23,13 +23,9 @@ def watch_of(controller: Controller, sources: Sources, registry: CollectorRegist
         from forefill_operator.load.machine import Machine
 
         built["machine"] = Machine(sources.machine.network_bytes_per_second)
-    watch = Watch(controller, built, _compare)
+    watch = Watch(controller, built)
     registry.register(LoadCollector(watch))
     return watch
-
-
-def _compare(key: str, rates: Mapping[str, float], now: float) -> None:
-    """Nobody compares reports with what the upstream counted yet."""
 
 
 def _prometheus(

@@ -21,9 +21,6 @@ MEASUREMENTS_UNTIL_STALE = 3
 DEFAULT_SOURCE = "default"
 JITTER = 0.1
 
-# A policy, tokens/s by NAMESPACE/NAME of the pod, and when.
-Counted = Callable[[str, Mapping[str, float], float], None]
-
 
 class Source(Protocol):
     """Never raises: what goes wrong is a fault in a reading."""
@@ -57,20 +54,18 @@ class Watched:
 
 
 class Watch:
-    """`sources` by the names that policies give in load.source; `counted` is told what the upstream says of clients."""
+    """`sources` by the names that policies give in load.source."""
 
     def __init__(
         self,
         controller: Controller,
         sources: Mapping[str, Source],
-        counted: Counted,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.watched: dict[str, Watched] = {}
         self._controller = controller
         self._sources = sources
-        self._counted = counted
         self._clock = clock
         self._chance = chance
 
@@ -136,7 +131,7 @@ class Watch:
             faults["load"] = Fault("NoExpression", sentence)
         rates = await source.rates(policy)
         if rates is not None:
-            self._counted(policy.key, rates.by_pod, self._clock())
+            self._controller.measured(policy.key, rates.by_pod, self._clock())
             if rates.faults:
                 faults["clients"] = rates.faults[0]
         watched.note(faults)

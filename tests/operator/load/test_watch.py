@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from forefill_operator.client import Client
 from forefill_operator.conditions import Condition
 from forefill_operator.controller import Controller
 from forefill_operator.load.metrics import LoadCollector
@@ -12,6 +13,7 @@ from forefill_operator.load.readings import Fault, Part, Rates, Reading
 from forefill_operator.load.watch import Watch
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.shaping import Load
+from forefill_protocol.messages import PolicyReport, Report
 
 MakePolicy = Callable[..., TokenPolicy]
 GONE = Reading(None, Fault("NoSeries", "gives no series"))
@@ -56,11 +58,9 @@ class Watching:
         self.now = 0.0
         self.controller = Controller(first_start=True)
         self.source = Exporter()
-        self.counted: list[tuple[str, Mapping[str, float]]] = []
         self.watch = Watch(
             self.controller,
             {"default": self.source},
-            lambda key, rates, now: self.counted.append((key, rates)),
             clock=lambda: self.now,
             chance=lambda: 0.5,
         )
@@ -96,6 +96,7 @@ async def watching() -> AsyncIterator[Watching]:
         made.source.answering.set()
 
 
+CLIENT = Client("ai", "web", "web-0", "uid-0")
 CPU = {"cpu": "up", "staleAfterSeconds": 30}
 
 
@@ -187,14 +188,22 @@ async def test_a_change_of_the_policy_is_measured_at_once_and_a_deleted_policy_n
     assert watching.watch.watched == {}
 
 
-async def test_what_the_upstream_counted_of_each_client_is_handed_on(
+async def test_what_the_upstream_counted_of_a_client_is_compared_with_its_reports(
     watching: Watching, make_policy: MakePolicy
 ) -> None:
     watching.source.readings = {}
     watching.source.counted = Rates({"ai/web-0": 12.5}, [Fault("BadAnswer", "gives a series without the label pod")])
     watching.put(make_policy(spec__load={"clients": "sum by (pod) (tokens)"}))
-    await watching.until(1.0)
-    assert watching.counted == [("ai/llm", {"ai/web-0": 12.5})]
+    verdicts = []
+    for number in range(1, 7):
+        await watching.until(10.0 * number)
+        entry = PolicyReport("ai/llm", 10.0, 50.0, 50.0, 0.0, 0.0, 50, [])
+        watching.controller.report(CLIENT, Report(number, [entry]), watching.now)
+        appraisal = watching.controller.books["ai/llm"].members["uid-0"].appraisal
+        assert appraisal is not None
+        verdicts.append((appraisal.verdict, [anomaly.kind for anomaly in appraisal.anomalies]))
+    assert verdicts[0] == ("None", [])
+    assert verdicts[-1] == ("Clamp", ["Contradicted"])
     assert watching.load() is None
     assert watching.condition().message == (
         "No load is measured; the fill rate follows demand alone; clients gives a series without the label pod"
