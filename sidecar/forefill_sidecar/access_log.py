@@ -35,3 +35,7 @@ class FileSink:
     def deliver(self, entries: Sequence[Entry]) -> None:
         self._file.write(b"".join(map(line, entries)))
         self._file.flush()
+
+    def close(self) -> None:
+        if self._file is not sys.stdout.buffer:
+            self._file.close()

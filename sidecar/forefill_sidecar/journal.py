@@ -35,7 +35,8 @@ def opened(log_path: str | None, endpoint: str | None) -> Journal | None:
     if log_path:
         from forefill_sidecar.access_log import FileSink
 
-        log = Outlet("access log", FileSink(log_path).deliver)
+        sink = FileSink(log_path)
+        log = Outlet("access log", sink.deliver, sink.close)
     if endpoint:
         from forefill_sidecar.spans import OtlpSink
 

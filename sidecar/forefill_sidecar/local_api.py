@@ -6,7 +6,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import parse_qs
 
 import msgspec
@@ -15,8 +15,10 @@ from forefill_sidecar import answers, api_requests, metrics
 from forefill_sidecar.api_connection import ApiConnection, ApiRequest
 from forefill_sidecar.line import Refusal
 from forefill_sidecar.loop_lag import LoopLag
-from forefill_sidecar.profile import Profile
 from forefill_sidecar.proxy.listener import Listener
+
+if TYPE_CHECKING:
+    from forefill_sidecar.profile import Profile
 
 MAX_CONNECTIONS: Final = 256
 

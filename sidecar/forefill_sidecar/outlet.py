@@ -16,15 +16,19 @@ INTERVAL_SECONDS = 0.5
 
 
 class Outlet(Generic[_Item]):
-    """`deliver` runs in a thread of its own with up to BATCH_LIMIT items, and raises OSError when it can't.
+    """`deliver` runs in a thread of its own with up to BATCH_LIMIT items, and raises OSError when it can't; `finish`
+    runs there at the end.
 
     `dropped` counts items that found no room or could not be delivered.
     """
 
-    def __init__(self, name: str, deliver: Callable[[Sequence[_Item]], None]) -> None:
+    def __init__(
+        self, name: str, deliver: Callable[[Sequence[_Item]], None], finish: Callable[[], None] | None = None
+    ) -> None:
         self.name = name
         self.dropped = 0
         self._deliver = deliver
+        self._finish = finish
         self._pending: deque[_Item] = deque()
         self._wake = threading.Event()
         self._is_closing = False
@@ -52,6 +56,8 @@ class Outlet(Generic[_Item]):
             self._wake.clear()
             while self._pending:
                 self._deliver_some()
+        if self._finish is not None:
+            self._finish()
 
     def _deliver_some(self) -> None:
         batch = [self._pending.popleft() for _ in range(min(BATCH_LIMIT, len(self._pending)))]

@@ -344,3 +344,19 @@ async def test_acquire_answers_what_ask_would() -> None:
     b = bench(tokens=1.0, max_wait_seconds=0.0)
 
     assert [await b.gate.acquire(1.0), await b.gate.acquire(1.0)] == [1.0, Refusal("queue_full", 1.0)]
+
+
+def test_observe_holds_nobody_and_counts_whom_enforcement_would_have() -> None:
+    b = bench(rate=1.0, burst=2.0, tokens=2.0, mode="Observe", max_wait_seconds=2.0)
+
+    assert [b.ask(name) for name in "abcdef"] == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    assert (b.gate.shadow.would_wait, b.gate.shadow.would_refuse) == (2.0, 2.0)
+    assert b.gate.unenforced_tokens == 4.0
+
+
+def test_while_enforcing_the_shadow_counts_nothing() -> None:
+    b = bench(tokens=1.0)
+    b.ask("a")
+    b.ask("b")
+
+    assert (b.gate.shadow.would_wait, b.gate.shadow.would_refuse) == (0.0, 0.0)

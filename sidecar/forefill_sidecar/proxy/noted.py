@@ -34,8 +34,11 @@ class NotedExchange(Exchange):
         self._entry.request_bytes += len(data)
         super().send_body(data)
 
+    def _decided(self, verdict: Verdict) -> None:
+        self._entry.wait_seconds = time.monotonic() - self._began
+        super()._decided(verdict)
+
     def _go_on(self, now: float, verdict: Verdict) -> None:
-        self._entry.wait_seconds = now - self._began
         if isinstance(verdict, Refusal):
             self._end("refused", 429)
         super()._go_on(now, verdict)
