@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from bench.cluster import surface, upgrade
-from bench.cluster.kube import connect
+from bench.cluster.kube import Failed, connect
 from bench.cluster.pages import put
 
 
@@ -40,4 +40,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Failed as failed:
+        sys.exit(str(failed))

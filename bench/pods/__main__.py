@@ -12,7 +12,7 @@ import time
 from statistics import median
 
 from bench.cluster import shop, surface
-from bench.cluster.kube import HEALTH_PORT, Kube, Object, connect
+from bench.cluster.kube import HEALTH_PORT, Failed, Kube, Object, connect
 
 NAMESPACE = "bench-pods"
 
@@ -89,4 +89,7 @@ def sample(kube: Kube, name: str) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Failed as failed:
+        sys.exit(str(failed))

@@ -10,7 +10,7 @@ import time
 from statistics import median
 
 from bench.cluster import shop
-from bench.cluster.kube import SYSTEM, connect
+from bench.cluster.kube import SYSTEM, Failed, connect
 
 
 def main() -> int:
@@ -60,4 +60,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Failed as failed:
+        sys.exit(str(failed))

@@ -1,8 +1,9 @@
 """The operator's metrics: every name, label and help text in one place."""
 
 from collections.abc import Mapping
+from importlib import metadata
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
 from forefill_operator.controller import Figures
 from forefill_protocol import messages
@@ -28,11 +29,19 @@ FIGURES = {
 }
 
 
+def describe_process(registry: CollectorRegistry) -> None:
+    """Memory, CPU, open files and start of this process, and the version it runs."""
+    ProcessCollector(registry=registry)
+    build = Info("forefill_build", "The version that runs.", registry=registry)
+    build.info({"version": metadata.version("forefill")})
+
+
 class Metrics:
     """One registry an operator, so that several can live in one process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        describe_process(self.registry)
         self._messages = Counter(
             "forefill_operator_messages", "Messages received from sidecars.", ["type"], registry=self.registry
         )

@@ -46,12 +46,14 @@ def test_what_comes_in_is_counted_by_kind() -> None:
     metrics.streams(3)
     metrics.plan_took(0.003)
     metrics.policies_invalid(2)
+    metrics.missed_pods(4)
     samples = {
         line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
         for line in metrics.text().decode().splitlines()
         if not line.startswith("#") and "_created" not in line
     }
-    assert {name: value for name, value in samples.items() if "_bucket" not in name} == {
+    own = {name: value for name, value in samples.items() if name.startswith("forefill_operator")}
+    assert {name: value for name, value in own.items() if "_bucket" not in name} == {
         'forefill_operator_messages_total{type="goodbye"}': 1.0,
         'forefill_operator_messages_total{type="renew"}': 2.0,
         'forefill_operator_upgrades_rejected_total{code="401"}': 1.0,
@@ -59,8 +61,15 @@ def test_what_comes_in_is_counted_by_kind() -> None:
         'forefill_operator_entries_refused_total{code="410"}': 1.0,
         "forefill_operator_streams": 3.0,
         "forefill_operator_policies_invalid": 2.0,
+        "forefill_operator_pods_without_sidecar": 4.0,
         "forefill_operator_plan_seconds_count": 1.0,
         "forefill_operator_plan_seconds_sum": 0.003,
     }
     assert samples['forefill_operator_plan_seconds_bucket{le="0.002"}'] == 0.0
     assert samples['forefill_operator_plan_seconds_bucket{le="0.005"}'] == 1.0
+
+
+def test_the_process_tells_its_version_memory_and_cpu() -> None:
+    text = Metrics().text().decode()
+    for name in ("forefill_build_info{version=", "process_resident_memory_bytes ", "process_cpu_seconds_total "):
+        assert f"\n{name}" in text

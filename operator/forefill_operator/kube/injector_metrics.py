@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from forefill_operator.metrics import describe_process
+
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)
 _RESULTS = ("injected", "refused", "untouched", "malformed")
 
@@ -11,6 +13,7 @@ class InjectorMetrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        describe_process(self._registry)
         self._admissions = Counter(
             "forefill_injector_admissions", "Pods decided on, by result.", ["result"], registry=self._registry
         )
