@@ -1,6 +1,8 @@
 """Attempts to be somebody else, or to stay somebody for too long."""
 
 import asyncio
+import base64
+import logging
 from typing import Any
 
 import msgspec
@@ -8,6 +10,8 @@ import pytest
 from picows import WSHandshakeError
 
 from forefill_operator import tickets
+from forefill_operator.client import Client
+from forefill_operator.door import Admitted, Presented
 from forefill_operator.tickets import LIFE_SECONDS, SKEW_SECONDS
 from forefill_protocol import codec, messages
 
@@ -118,6 +122,45 @@ async def test_a_token_that_nobody_issued_does_not_renew_a_stream(target: Target
     assert (await peer.refused())[0] == 401
     await asyncio.wait_for(peer.closed.wait(), 5.0)
     assert target.count("token_reviews", result="refused") == 1.0
+
+
+async def test_a_stream_ends_with_its_token(target: Target) -> None:
+    peer, _ = await target.joined("token-a")
+    (session,) = target.server.open
+    session.admitted.expires_at = target.server.wall_clock() - 1.0
+    target.server.sweep()
+    assert await peer.refused() == (401, "the token has ended and was not renewed")
+    await asyncio.wait_for(peer.closed.wait(), 5.0)
+    assert target.count("streams_ended", reason="expired") == 1.0
+
+
+async def test_no_token_and_no_ticket_is_in_the_logs_of_a_run(
+    target: Target, say: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the lowest level, over streams that are refused, opened, renewed and ended."""
+    caplog.set_level(logging.DEBUG)
+    secret = "token-that-nobody-issued"
+    assert await status(target.connect(secret)) == 401
+    peer, assignment = await target.joined("token-a")
+    peer.send(messages.Renew(token="token-b"))
+    await peer.refused()
+    again = await target.connect("token-b", [assignment.ticket])
+    again.send_bytes(b"\x01\x00" + secret.encode())
+    again.send(say.hello(messages.Holding(policy="shop/llm", ticket=assignment.ticket, grant_sequence=1)))
+    again.send(messages.Renew(token=secret))
+    await asyncio.wait_for(again.closed.wait(), 5.0)
+    ticket = base64.urlsafe_b64encode(assignment.ticket).decode().rstrip("=")
+    for record in caplog.records:
+        if record.name.startswith(("forefill", "picows.server", "aiofastnet")):
+            text = f"{record.getMessage()} {record.__dict__}"
+            for shown in (secret, "token-a", "token-b", ticket, repr(assignment.ticket)):
+                assert shown not in text
+
+
+def test_what_holds_a_token_does_not_print_it() -> None:
+    client = Client("shop", "web", "web-0", "uid")
+    for holder in (Presented("secret", [b"secret"]), Admitted(client, b"secret", 0.0, "secret")):
+        assert "secret" not in repr(holder)
 
 
 async def test_what_a_message_says_of_who_sent_it_is_not_heard(target: Target, say: Any) -> None:
