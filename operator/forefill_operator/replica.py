@@ -107,6 +107,8 @@ class Replica(Controller):
     def saw(self, owners: Mapping[str, Owner | None], operators: Iterable[str]) -> None:
         """Who owns what; the streams of operators that are gone are gone, too."""
         self.owners = {k: o.operator for k, o in owners.items() if o is not None and k not in self.owned}
+        # Whoever serves a policy may have granted: it is new to nobody any more.
+        self.unserved -= self.owners.keys()
         present = {*operators, self.name}
         for uid, front in list(self.fronts.items()):
             if front not in present:

@@ -320,3 +320,17 @@ def test_whatever_happens_to_operators_and_store_no_token_is_given_twice(seed: i
         acts[event]()
         fleet.run(fleet.random.uniform(0.25, 15.0))
     fleet.run(35.0)
+
+
+def test_a_policy_that_another_operator_served_is_not_new_to_the_one_that_read_it_first() -> None:
+    fleet = Fleet(seed=1)
+    first = fleet.start_operator(is_first=True)
+    replica = fleet.operators[first].replica
+    fleet.store.shelves.clear()
+    replica.drop(KEY)
+    replica.unserved.add(KEY)
+    assert at_once(fleet.store.claim(KEY, "another", fleet.store.life_name)) is not None
+    fleet.run(OWNER_SECONDS / 2)
+    fleet.store.flush()
+    fleet.run(2 * BEAT_SECONDS)
+    assert replica.books[KEY].learning.unknown_at(fleet.now) == fleet.policy.spec.fill_rate.max
