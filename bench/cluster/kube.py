@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +75,10 @@ class Kube:
             words.append(f"--set-string=image.{name}.repository={repository},image.{name}.tag={tag}")
         return words
 
-    def install(self, chart: Path = CHART, *more: str) -> None:
+    def install(self, chart: Path = CHART, values: Sequence[str] | None = None) -> None:
+        """Install or upgrade, with the images of this checkout unless `values` say otherwise."""
         words = ["upgrade", "--install", RELEASE, str(chart), "-n", SYSTEM, "--create-namespace"]
-        self.helm(*words, "--wait", "--timeout=180s", *self.values(), *more)
+        self.helm(*words, "--wait", "--timeout=180s", *(self.values() if values is None else values))
 
     def uninstall(self) -> None:
         self.helm("uninstall", RELEASE, "-n", SYSTEM, "--ignore-not-found", "--wait")
