@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.cluster import shop
 from bench.cluster.kube import CHART, ROOT, SYSTEM, Failed, Kube
+
 from forefill_lab.cluster import images, versions
 from forefill_lab.cluster.paths import Paths
 from forefill_lab.cluster.progress import Progress
