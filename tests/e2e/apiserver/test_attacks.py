@@ -5,6 +5,7 @@ The operator is a process of its own with the chart's rights; the attacker speak
 
 import asyncio
 import base64
+import contextlib
 import json
 import re
 import socket
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from forefill_protocol import codec, messages
@@ -105,6 +108,8 @@ class Target:
         writer.write("\r\n".join([*lines, "", ""]).encode())
         head, _, body = (await asyncio.wait_for(reader.read(), 10.0)).decode().partition("\r\n\r\n")
         writer.close()
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            await writer.wait_closed()
         return int(head.split()[1]), body.strip()
 
     def count(self, name: str, labels: str = "") -> float:
@@ -172,8 +177,7 @@ async def test_forged_expired_and_misaddressed_tokens_open_nothing(target: Targe
     head, claims, signature = good.split(".")
     other = json.loads(base64.urlsafe_b64decode(claims + "=="))
     other["kubernetes.io"]["pod"]["name"] = "victim"
-    edited = base64.urlsafe_b64encode(json.dumps(other).encode()).decode().rstrip("=")
-    none = base64.urlsafe_b64encode(b'{"alg":"none"}').decode().rstrip("=")
+    edited, none = encoded(json.dumps(other).encode()), encoded(b'{"alg":"none"}')
     attempts = {
         "a changed signature": f"{head}.{claims}.{signature[:-8]}{'A' * 8}",
         "changed claims": f"{head}.{edited}.{signature}",
@@ -189,6 +193,29 @@ async def test_forged_expired_and_misaddressed_tokens_open_nothing(target: Targe
     peer = await target.connect(good)
     assert isinstance(await peer.ask(hello()), messages.Assignment)
     peer.transport.disconnect()
+
+
+async def test_a_token_that_has_ended_opens_nothing(target: Target) -> None:
+    """Signed by the API server's own key, as time would have made it."""
+    good = target.token("bound", target.pod("bound"))
+    key = serialization.load_pem_private_key((target.server.folder / "accounts.key").read_bytes(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+
+    def signed(**changes: Any) -> str:
+        head, claims, _ = good.split(".")
+        told = json.loads(base64.urlsafe_b64decode(claims + "==")) | changes
+        body = f"{head}.{encoded(json.dumps(told).encode())}"
+        return f"{body}.{encoded(key.sign(body.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+
+    peer = await target.connect(signed())
+    peer.transport.disconnect()
+    now = int(time.time())
+    assert await target.refused(signed(exp=now - 60, iat=now - 3660, nbf=now - 3660)) == UNKNOWN
+    assert await target.refused(signed(nbf=now + 3600)) == UNKNOWN
+
+
+def encoded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 async def test_a_pod_that_was_never_injected_opens_nothing(target: Target) -> None:
