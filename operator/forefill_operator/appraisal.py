@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from forefill_operator.anomaly import contradiction
 from forefill_operator.anomaly.finding import STANDING_INTERVALS, Anomaly, Finding, Verdict, bounded
 from forefill_operator.anomaly.impossible import impossible
 from forefill_operator.anomaly.sensitivity import SENSITIVITIES
@@ -108,7 +107,7 @@ class Appraiser:
         """Somebody vouches for the client: what stands against it is dropped, and it is trusted as at first."""
         if record := self._records.get(pod_uid):
             record.standing.clear()
-            record.strikes = 0
+            record.account.strikes = 0
             record.trust.pardon()
 
     def measured(self, rates: Mapping[str, float], now: float) -> None:
@@ -117,12 +116,7 @@ class Appraiser:
             rate = rates.get(record.client.name)
             if rate is None or record.heard_at is None or now > record.heard_at + AWAY_INTERVALS * self._interval:
                 continue
-            if not contradiction.contradicts(record.admitted, rate, self._max_rate):
-                record.strikes = 0
-                continue
-            record.strikes += 1
-            if record.strikes >= contradiction.STRIKES:
-                sentence = contradiction.sentence(record.admitted, rate, record.strikes)
+            if sentence := record.account.compare(rate, self._max_rate, self._interval, now):
                 self._found(record, Finding("Contradicted", sentence, "Clamp"), now)
 
     def _join(self, client: Client) -> Record:

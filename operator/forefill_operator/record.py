@@ -6,6 +6,7 @@ from math import nan
 from typing import NamedTuple
 
 from forefill_operator.anomaly.cadence import Cadence
+from forefill_operator.anomaly.contradiction import Account
 from forefill_operator.anomaly.finding import Standing
 from forefill_operator.anomaly.novelty import Novelty
 from forefill_operator.client import Client
@@ -19,7 +20,6 @@ WHOLE = 0.75
 # A window this many intervals long was slept through, not measured.
 SLEPT = 3.0
 MISS_PACE = 0.02
-ADMITTED_PACE = 0.2
 
 # In `_told`: the usual misses one, two and three windows ahead; then means told of coming windows, NaN where none was:
 # two and three ahead due next, the same due after it, and three ahead due last.
@@ -61,7 +61,7 @@ class Pieces:
 class Record:
     """One client of one policy.
 
-    `admitted` is the rate admitted lately, tokens/s; `largest` the largest cost of a request, tokens; `backlog` that of
+    `largest` is the largest cost of a request, tokens; `backlog` that of
     the last report, None after a gap; `missed` windows lie between the last two reports; `skill` is what
     counts in the mean of all, None for a newcomer.
     """
@@ -70,7 +70,7 @@ class Record:
         "_nearest",
         "_pieces",
         "_told",
-        "admitted",
+        "account",
         "backlog",
         "cadence",
         "client",
@@ -81,7 +81,6 @@ class Record:
         "shadow",
         "skill",
         "standing",
-        "strikes",
         "trust",
         "workload",
     )
@@ -96,8 +95,9 @@ class Record:
         self.novelty = Novelty()
         self.heard_at: float | None = None
         self.backlog: float | None = None
-        self.admitted = self.largest = 0.0
-        self.missed = self.strikes = 0
+        self.largest = 0.0
+        self.missed = 0
+        self.account = Account()
         self.skill: float | None = None
         self._pieces: Pieces | None = None
         self._nearest: Forecast | None = None
@@ -120,7 +120,7 @@ class Record:
         told, self._nearest = self._nearest, entry.forecasts[0] if entry.forecasts else None
         if seconds <= 0.0 or seconds > SLEPT * interval:
             return None
-        self.admitted += ADMITTED_PACE * (entry.admitted / max(seconds, interval) - self.admitted)
+        self.account.observe(entry.admitted / (seconds if seconds > interval else interval))
         if entry.cost is not None and entry.cost.p95 > self.largest:
             self.largest = entry.cost.p95
         if self._pieces is None and seconds >= WHOLE * interval:
@@ -166,10 +166,11 @@ class Record:
         told, rate = self._told, window.rate
         if window.claim is not None:
             told[0] += MISS_PACE * (abs(rate - window.claim.mean) - told[0])
-        for ahead in (1, 2):
-            missed = abs(rate - told[MISSES + ahead - 1])
-            if missed == missed:
-                told[ahead] += MISS_PACE * (missed - told[ahead])
+        second, third = told[3], told[4]
+        if second == second:
+            told[1] += MISS_PACE * (abs(rate - second) - told[1])
+        if third == third:
+            told[2] += MISS_PACE * (abs(rate - third) - told[2])
         told[3], told[4], told[6] = told[5], told[6], told[7]
         told[5] = forecasts[1].mean if len(forecasts) > 1 else nan
         told[7] = forecasts[2].mean if len(forecasts) > 2 else nan

@@ -42,7 +42,7 @@ class Cadence:
         latency = entry.upstream_seconds
         if latency is None:
             return None
-        fingerprint = hash((entry.offered, entry.requests, latency.mean, latency.p95, entry.window_seconds))
+        fingerprint = hash((entry.offered, latency.mean, entry.window_seconds))
         if fingerprint in self._prints:
             self._copies += 1
         else:

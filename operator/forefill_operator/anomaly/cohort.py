@@ -39,7 +39,8 @@ class Cohort:
             self._renew(now)
         z = (level - self._median) / self._deviation if self._deviation > 0.0 else 0.0
         if abs(z) <= threshold:
-            self._strikes.pop(pod_uid, None)
+            if self._strikes:
+                self._strikes.pop(pod_uid, None)
             return None
         strikes = self._strikes[pod_uid] = self._strikes.get(pod_uid, 0) + 1
         if strikes < STRIKES:
