@@ -10,9 +10,13 @@ import yaml
 
 from forefill_lab.chart import readme
 from forefill_operator import schema
+from forefill_operator.controller import Controller
+from forefill_operator.door_metrics import DoorMetrics
 from forefill_operator.kube import listeners
 from forefill_operator.kube.injector_metrics import InjectorMetrics
 from forefill_operator.kube.listeners import Candidate
+from forefill_operator.load.assembly import watch_of
+from forefill_operator.load.sources import Sources
 from forefill_operator.metrics import Metrics
 from forefill_operator.policy import parse_policy
 from forefill_sidecar import metrics
@@ -38,7 +42,10 @@ def exported(tmp_path: Path) -> set[str]:
         *metrics.collect(joined.sidecar.listeners, joined.sidecar.lag),
         *joined.figures.families(joined.reporter, joined.agent),
     ]
-    pages = b"\n".join((Metrics().text(), InjectorMetrics().text(), metrics.render(families, False))).decode()
+    operator = Metrics()
+    DoorMetrics(operator.registry)
+    watch_of(Controller(), Sources(), operator.registry)
+    pages = b"\n".join((operator.text(), InjectorMetrics().text(), metrics.render(families, False))).decode()
     kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", pages, re.MULTILINE))
     histograms = {
         f"{name}{end}" for name, kind in kinds.items() if kind == "histogram" for end in ("_bucket", "_sum", "_count")
