@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from forefill_lab.chaos.balancer import Balancer
 from forefill_lab.demo import scrape
 from forefill_lab.demo.processes import free_ports
 
@@ -34,10 +35,11 @@ class Scene:
     def __init__(self, folder: Path, *, store: bool = False) -> None:
         self.folder = folder
         self.has_store = store
-        self.upstream, self.store_port, self.prometheus, *ports = free_ports(9 + 2 * len(SIDECARS))
+        self.upstream, self.store_port, self.service, *ports = free_ports(7 + 2 * len(SIDECARS))
         self.operators = {name: (ports.pop(), ports.pop()) for name in (("one", "two") if store else ("one",))}
         self.sidecars = {name: (ports.pop(), ports.pop()) for name in SIDECARS}
         self.host = "127.0.0.1"
+        self._balancer: Balancer | None = None
         self._commands: dict[str, tuple[Sequence[str], Mapping[str, str]]] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
 
@@ -51,6 +53,9 @@ class Scene:
             await self.start_store()
         for name in self.operators:
             await self.start_operator(name)
+        if len(self.operators) > 1:
+            self._balancer = Balancer(self.service, [port for port, _ in self.operators.values()])
+            await self._balancer.start()
         for name in self.sidecars:
             await self.start_sidecar(name)
 
@@ -112,8 +117,7 @@ class Scene:
         port, admin = self.sidecars[name]
         token = self.folder / f"{name}.token"
         token.write_text(f"token-{name}")
-        operators = list(self.operators.values())
-        operator = operators[SIDECARS.index(name) % len(operators)][0]
+        operator = self.service if self._balancer else self.operators["one"][0]
         await self.start(f"sidecar {name}", [
             *prefix, *_python("forefill"), "sidecar", f"--listen=127.0.0.1:{port}", f"--admin=127.0.0.1:{admin}",
             f"--upstream=http://127.0.0.1:{self.upstream}", f"--operator=https://{self.host}:{operator}",
@@ -152,6 +156,8 @@ class Scene:
         return self._processes[name].returncode is None
 
     async def tear_down(self) -> None:
+        if self._balancer:
+            await self._balancer.stop()
         for name, process in reversed(self._processes.items()):
             if process.returncode is None:
                 self.wake(name)
