@@ -86,6 +86,11 @@ class Controller:
         if book := self.books.get(key):
             book.planner.appraiser.measured(rates, now)
 
+    def policy(self, key: str) -> TokenPolicy | None:
+        """As it is served here or elsewhere."""
+        book = self.books.get(key)
+        return book.policy if book else None
+
     def served(self) -> dict[str, TokenPolicy]:
         """What is served, by key."""
         return {key: book.policy for key, book in self.books.items() if key not in self._removed}

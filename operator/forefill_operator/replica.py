@@ -76,6 +76,9 @@ class Replica(Controller):
 
     # Ownership
 
+    def policy(self, key: str) -> TokenPolicy | None:
+        return self.policies.get(key)
+
     def wants(self) -> set[str]:
         """Every policy that somebody must own."""
         return set(self.policies)

@@ -169,8 +169,8 @@ class StreamServer:
     def stamped(self, assignment: messages.Assignment, session: Session) -> messages.Assignment:
         """With a ticket, and with the CA bundle once a stream when the sidecar does not name it."""
         now, admitted = self.wall_clock(), session.admitted
-        book = self.controller.books.get(assignment.policy)
-        named = vouching.named_labels(book.policy) if book else ()
+        policy = self.controller.policy(assignment.policy)
+        named = vouching.named_labels(policy) if policy else ()
         ticket = vouching.ticket_of(
             assignment, admitted.client, named, admitted.digest, admitted.vouched_until(now), now
         )
@@ -181,11 +181,11 @@ class StreamServer:
 
     def proven(self, session: Session, holding: messages.Holding) -> messages.Holding:
         """What an operator that has just started may believe."""
-        book = self.controller.books.get(holding.policy)
-        if book is None or holding.grant_sequence == 0:
+        policy = self.controller.policy(holding.policy)
+        if policy is None or holding.grant_sequence == 0:
             return holding
         try:
-            believed = vouching.proven(holding, session.pod_uid, book.policy, self._keys(), self.wall_clock())
+            believed = vouching.proven(holding, session.pod_uid, policy, self._keys(), self.wall_clock())
         except BadTicket as bad:
             self.door_metrics.ticket("proves", str(bad))
             return vouching.unproven(holding)
