@@ -20,7 +20,7 @@ from forefill_sidecar.forecast.season import Season
 
 MIN_RATE = 0.05
 DAYS = 14
-HISTORY, WATCHED = 300, 1500
+HISTORY, WATCHED = 200, 700
 # A lie must be caught within so many windows in which the client was active.
 CHANCES = 30
 CAUGHT, DOUBTED = 0.2, 0.5

@@ -50,8 +50,10 @@ def _without_requests(entry: PolicyReport, largest_request: float) -> str:
 
 
 def _more_than_offered(entry: PolicyReport, carried: float, largest_request: float) -> str:
-    there = entry.offered + carried
+    """Marked retries are no new demand but may be admitted: they are among the arrivals, whose costs are known."""
+    arrivals = entry.requests * entry.cost.mean if entry.cost is not None else 0.0
+    there = entry.offered + carried + arrivals
     used = entry.admitted + entry.refused
     if used > (1.0 + TOLERANCE) * there + largest_request:
-        return f"it admitted and refused {used:.4g} tokens, of {there:.4g} that were offered or waiting"
+        return f"it admitted and refused {used:.4g} tokens, of {there:.4g} that arrived, were offered or waited"
     return ""

@@ -4,7 +4,7 @@ import pytest
 
 from forefill_operator.anomaly.finding import Finding
 from forefill_operator.anomaly.impossible import impossible
-from forefill_protocol.messages import Forecast, PolicyReport
+from forefill_protocol.messages import Forecast, PolicyReport, Spread
 
 RISING = Forecast(mean=20.0, p50=19.0, p90=30.0, p95=33.0)
 
@@ -34,8 +34,9 @@ def entry(**changes: Any) -> PolicyReport:
         entry(offered=399_000.0, admitted=10.0),
         entry(forecasts=[Forecast(mean=50.0, p50=0.0, p90=0.0, p95=10.0)]),
         entry(window_seconds=0.0),
+        entry(offered=0.0, admitted=900.0, requests=90, cost=Spread(mean=10.0, p50=10.0, p95=10.0)),
     ],
-    ids=["usual", "idle", "backlog served", "backlog refused", "settled", "flood", "skewed", "no time"],
+    ids=["usual", "idle", "backlog served", "backlog refused", "settled", "flood", "skewed", "no time", "retries"],
 )
 def test_what_an_honest_sidecar_may_say(honest: PolicyReport) -> None:
     assert impossible(honest, carried=120.0, largest_request=10.0, max_rate=400.0) is None
@@ -61,8 +62,8 @@ def test_what_an_honest_sidecar_may_say(honest: PolicyReport) -> None:
             entry(offered=100.0, admitted=20.0, requests=0),
             "it reports 100 tokens offered by no request, 20 admitted",
         ),
-        (entry(admitted=400.0), "it admitted and refused 400 tokens, of 320 that were offered or waiting"),
-        (entry(refused=200.0), "it admitted and refused 400 tokens, of 320 that were offered or waiting"),
+        (entry(admitted=400.0), "it admitted and refused 400 tokens, of 320 that arrived, were offered or waited"),
+        (entry(refused=200.0), "it admitted and refused 400 tokens, of 320 that arrived, were offered or waited"),
     ],
 )
 def test_what_no_honest_sidecar_says(report: PolicyReport, sentence: str) -> None:
