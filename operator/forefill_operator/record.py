@@ -15,8 +15,9 @@ from forefill_operator.trust import Claim, Told, Trust
 from forefill_operator.workload import Workload
 from forefill_protocol.messages import Forecast, PolicyReport
 
-# Shorter pieces of a window wait for the rest of it.
-WHOLE = 0.75
+# A window ends with a report that is not early. A shorter one, the first of a pod, waits for the next; and no run of
+# early reports holds one open for longer.
+SHORTEST, LONGEST = 0.5, 1.5
 # A window this many intervals long was slept through, not measured.
 SLEPT = 3.0
 MISS_PACE = 0.02
@@ -123,9 +124,10 @@ class Record:
         self.account.observe(entry.admitted / (seconds if seconds > interval else interval))
         if entry.cost is not None and entry.cost.p95 > self.largest:
             self.largest = entry.cost.p95
-        if self._pieces is None and seconds >= WHOLE * interval:
+        enough = (LONGEST if entry.early else SHORTEST) * interval
+        if self._pieces is None and seconds >= enough:
             return Window(seconds, entry.offered / seconds, told)
-        return self._join(seconds, entry.offered, told, WHOLE * interval)
+        return self._join(seconds, entry.offered, told, enough)
 
     def _missed(self, seconds: float, interval: float, now: float) -> int:
         gap = now - self.heard_at - seconds if self.heard_at is not None else 0.0
@@ -138,10 +140,10 @@ class Record:
         self._nearest = None
         self._told[MISSES:] = array("f", [nan] * DUE)
 
-    def _join(self, seconds: float, offered: float, told: Forecast | None, whole: float) -> Window | None:
+    def _join(self, seconds: float, offered: float, told: Forecast | None, enough: float) -> Window | None:
         pieces = self._pieces = self._pieces or Pieces()
         pieces.add(seconds, offered, told)
-        if pieces.seconds < whole:
+        if pieces.seconds < enough:
             return None
         self._pieces = None
         return pieces.window()

@@ -173,16 +173,24 @@ def test_early_reports_are_pieces_of_one_window(appraiser: Appraiser) -> None:
     seen, shadow = record.shadow.seen, record.shadow.mean
     flood = appraiser.report(pod(), entry(200.0, 200.0, seconds=2.0, early=True), 502.0)
     assert (record.shadow.seen, flood.shadow) == (seen, shadow)
-    appraiser.report(pod(), entry(20.0, 20.0, seconds=8.0), 510.0)
+    appraiser.report(pod(), entry(20.0, 20.0, seconds=7.0, early=True), 509.0)
+    assert record.shadow.seen == seen
+    appraiser.report(pod(), entry(20.0, 20.0, seconds=1.0), 510.0)
     assert record.shadow.seen == seen + 1
     assert record.shadow.deviation == pytest.approx(56.0 - record.shadow.level)
+
+
+def test_early_reports_without_end_are_scored_all_the_same(appraiser: Appraiser) -> None:
+    for number in range(500):
+        appraisal = appraiser.report(pod(), entry(20.0, 100.0, seconds=5.0, early=True), 5.0 * number)
+    assert appraisal.trust == 0.0
 
 
 def test_a_lie_in_an_early_report_counts_as_long_as_it_was_in_force(appraiser: Appraiser) -> None:
     now = 0.0
     for _ in range(80):
         now += 2.0
-        appraiser.report(pod(), entry(20.0, 100.0, seconds=2.0), now)
+        appraiser.report(pod(), entry(20.0, 100.0, seconds=2.0, early=True), now)
         now += 8.0
         appraisal = appraiser.report(pod(), entry(20.0, 20.0, seconds=8.0), now)
     assert appraisal.trust < 0.2

@@ -5,8 +5,8 @@ from array import array
 from forefill_operator.anomaly.finding import Finding
 from forefill_protocol.messages import PolicyReport
 
-# Reports an interval, early ones included, that go on for long; and how many more may come at once.
-USUAL_REPORTS, MOST_REPORTS = 3.0, 6.0
+# Reports an interval, early ones included, that may go on for long; and how many more may come at once.
+USUAL_REPORTS, MOST_REPORTS = 5.0, 8.0
 # Windows may claim this many intervals more than passed between the reports: networks delay.
 MOST_AHEAD = 1.0
 # Latencies are measured to the microsecond; so many windows that repeat them to the last digit are copies.
