@@ -3,10 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from forefill_operator.kube import api
 from forefill_operator.kube.api import Api, Event, Object
 from forefill_operator.kube.listeners import Candidate
+from forefill_operator.kube.shared import SharedCalls
 from forefill_operator.policy import API_VERSION, PLURAL, InvalidPolicy, parse_policy
 
 RETRY_SECONDS = 2.0
@@ -23,6 +25,7 @@ class PolicyCache:
     def __init__(self, server: Api) -> None:
         self._api = server
         self._known: dict[str, Candidate] = {}
+        self._shared = SharedCalls()
         self.listed = False
 
     def __len__(self) -> int:
@@ -65,6 +68,7 @@ class PolicyCache:
         """The policies `keys`, or without any all of `namespace`, as they stand now; as last seen if nobody answers.
 
         A watch can be behind, and what it says goes into a pod for the pod's life: so each pod's policies are asked.
+        Pods that come at once share a question.
         """
         await self._ask(keys, namespace)
         return self._held(keys, namespace)
@@ -79,9 +83,9 @@ class PolicyCache:
             async with asyncio.timeout(ASK_SECONDS):
                 if keys:
                     for key in keys:
-                        await self._ask_one(key)
+                        await self._shared.make(key, partial(self._ask_one, key))
                 else:
-                    await self._ask_all(namespace)
+                    await self._shared.make(namespace, partial(self._ask_all, namespace))
         except (api.ApiError, TimeoutError) as error:
             _log.warning("TokenPolicies of a pod in %s can't be asked for: %s", namespace, error)
 
