@@ -16,7 +16,7 @@ class Balancer:
         self._targets = targets
         self._turn = itertools.count()
         self._server: asyncio.Server | None = None
-        self._busy: set[asyncio.Task[None]] = set()
+        self._open: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
@@ -24,18 +24,18 @@ class Balancer:
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
-        for task in self._busy:
-            task.cancel()
-        await asyncio.gather(*self._busy, return_exceptions=True)
+            await self._server.wait_closed()
+        while self._open:
+            for writer in self._open:
+                writer.close()
+            await asyncio.sleep(0.01)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._busy.add(task)
+        self._open.add(writer)
         try:
             await self._forward(reader, writer)
         finally:
-            self._busy.discard(task)
+            self._open.discard(writer)
             writer.close()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
