@@ -39,13 +39,12 @@ def licence(name: str) -> str:
     except metadata.PackageNotFoundError:
         return ""
     said = installed.metadata
-    if expression := said.get("License-Expression"):
-        return str(expression)
-    classifiers = [
-        entry.rpartition(" :: ")[2] for entry in said.get_all("Classifier", []) if entry.startswith("License")
-    ]
-    text = (said.get("License") or "").strip().splitlines()
-    return " AND ".join(classifiers) or (text[0][:80] if text else _head_of_licence(installed))
+    expressions = said.get_all("License-Expression", [])
+    classifiers = [each.rpartition(" :: ")[2] for each in said.get_all("Classifier", []) if each.startswith("License")]
+    texts = [line[:80] for text in said.get_all("License", []) for line in text.strip().splitlines()[:1]]
+    return (
+        str(next(iter(expressions), "")) or " AND ".join(classifiers) or next(iter(texts), _head_of_licence(installed))
+    )
 
 
 def _head_of_licence(installed: metadata.Distribution) -> str:

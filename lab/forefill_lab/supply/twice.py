@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 
-from forefill_lab.cluster import images
+from forefill_lab.cluster import images, versions
 from forefill_lab.cluster.commands import output
 from forefill_lab.cluster.paths import REPOSITORY, Paths
 from forefill_lab.cluster.progress import Progress
@@ -35,7 +35,7 @@ def main() -> int:
         for number in range(2):
             if number and options.all:
                 output(images.buildah(paths, "rmi", "--force", images.dependencies(recipe)))
-            name = f"{images.versions.IMAGE_PREFIX}/twice:{recipe.name}-{number}"
+            name = f"{versions.IMAGE_PREFIX}/twice:{recipe.name}-{number}"
             images.build(paths, recipe, name, progress, REPOSITORY)
             built.append(layers(paths, name))
             output(images.buildah(paths, "rmi", name))

@@ -42,8 +42,8 @@ def main(arguments: Sequence[str]) -> int:
         print(f"forefill bundle: {error}", file=sys.stderr)
         return 2
     print(f"{options.out}: {len(bundle.files)} files; look through it before you pass it on")
-    for error in bundle.errors:
-        print(f"forefill bundle: {error}", file=sys.stderr)
+    for sentence in bundle.errors:
+        print(f"forefill bundle: {sentence}", file=sys.stderr)
     return 1 if bundle.errors else 0
 
 
