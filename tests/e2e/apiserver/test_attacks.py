@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from forefill_protocol import codec, messages
@@ -67,6 +68,12 @@ class Peer(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self.closed.set()
+
+    async def close(self) -> None:
+        self.transport.disconnect()
+        await asyncio.wait_for(self.closed.wait(), 10.0)
+        # The socket is let go by the loop's next turns.
+        await asyncio.sleep(0.05)
 
     async def ask(self, message: messages.Up) -> messages.Down:
         self.transport.send(WSMsgType.BINARY, codec.encode(message))
@@ -192,23 +199,24 @@ async def test_forged_expired_and_misaddressed_tokens_open_nothing(target: Targe
     assert target.count("token_reviews", '{result="refused"}') >= len(attempts) + 1
     peer = await target.connect(good)
     assert isinstance(await peer.ask(hello()), messages.Assignment)
-    peer.transport.disconnect()
+    await peer.close()
 
 
 async def test_a_token_that_has_ended_opens_nothing(target: Target) -> None:
     """Signed by the API server's own key, as time would have made it."""
     good = target.token("bound", target.pod("bound"))
     key = serialization.load_pem_private_key((target.server.folder / "accounts.key").read_bytes(), None)
-    assert isinstance(key, rsa.RSAPrivateKey)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
 
     def signed(**changes: Any) -> str:
         head, claims, _ = good.split(".")
         told = json.loads(base64.urlsafe_b64decode(claims + "==")) | changes
         body = f"{head}.{encoded(json.dumps(told).encode())}"
-        return f"{body}.{encoded(key.sign(body.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+        r, s = decode_dss_signature(key.sign(body.encode(), ec.ECDSA(hashes.SHA256())))
+        return f"{body}.{encoded(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
 
     peer = await target.connect(signed())
-    peer.transport.disconnect()
+    await peer.close()
     now = int(time.time())
     assert await target.refused(signed(exp=now - 60, iat=now - 3660, nbf=now - 3660)) == UNKNOWN
     assert await target.refused(signed(nbf=now + 3600)) == UNKNOWN
@@ -231,7 +239,7 @@ async def test_the_policy_of_another_namespace_gives_nothing(target: Target) -> 
     assert answer == messages.Refused(
         code=403, policy=f"{ELSEWHERE}/llm", sentence=f"TokenPolicy {ELSEWHERE}/llm does not admit pod {SHOP}/bound"
     )
-    peer.transport.disconnect()
+    await peer.close()
 
 
 async def test_the_token_of_a_deleted_pod_opens_nothing_nor_does_its_successors_name(target: Target) -> None:
@@ -240,12 +248,13 @@ async def test_the_token_of_a_deleted_pod_opens_nothing_nor_does_its_successors_
     peer = await target.connect(stolen)
     assignment = await peer.ask(hello())
     assert isinstance(assignment, messages.Assignment)
-    peer.transport.disconnect()
+    await peer.close()
     target.pod("bound")
     assert (await target.refused(stolen))[0] == 401
     # With the ticket, too, the stream opens only to be ended by the review.
     thief = await target.connect(stolen, assignment.ticket)
     await asyncio.wait_for(thief.closed.wait(), 15.0)
+    await thief.close()
     assert target.count("streams_ended", '{reason="refused"}') >= 1.0
 
 
@@ -255,7 +264,7 @@ async def test_a_ticket_opens_a_stream_that_is_reviewed_afterwards(target: Targe
     peer = await target.connect(token)
     assignment = await peer.ask(hello())
     assert isinstance(assignment, messages.Assignment)
-    peer.transport.disconnect()
+    await peer.close()
     before = target.count("token_reviews", '{result="accepted"}')
     again = await target.connect(token, assignment.ticket)
     assert isinstance(await again.ask(hello()), messages.Assignment)
@@ -263,7 +272,7 @@ async def test_a_ticket_opens_a_stream_that_is_reviewed_afterwards(target: Targe
         while target.count("token_reviews", '{result="accepted"}') == before:
             await asyncio.sleep(0.1)
     assert not again.closed.is_set()
-    again.transport.disconnect()
+    await again.close()
 
 
 async def test_a_token_renews_only_its_own_pods_stream(target: Target) -> None:
@@ -274,6 +283,7 @@ async def test_a_token_renews_only_its_own_pods_stream(target: Target) -> None:
     refused = await peer.ask(messages.Renew(token=target.token("other", other)))
     assert isinstance(refused, messages.Refused)
     assert (refused.code, refused.sentence) == (403, "the renewed token is another pod's")
+    await peer.close()
 
 
 def test_a_sidecars_token_is_nobodys_at_the_api_server(target: Target) -> None:
