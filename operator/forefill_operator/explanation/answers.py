@@ -24,7 +24,7 @@ def answer(controller: Controller, policy: str, client: str, now: float) -> Answ
     """`policy` is [NAMESPACE/]NAME; `client` the pod's uid or [NAMESPACE/]NAME, empty for the policy as a whole."""
     if not policy:
         return _refusal(400, "policy=[NAMESPACE/]NAME is required")
-    keys = _fitting(policy, controller.served())
+    keys = _keys(policy, controller.served())
     if len(keys) != 1:
         return _refusal(404, _unclear(f"there is no TokenPolicy {policy} here", policy, keys))
     book = controller.books[keys[0]]
@@ -38,18 +38,17 @@ def answer(controller: Controller, policy: str, client: str, now: float) -> Answ
 
 
 def _uids(book: Book, client: str) -> list[str]:
+    """The uid itself, else those of [NAMESPACE/]NAME."""
     if client in book.members:
         return [client]
-    by_name: dict[str, list[str]] = {}
-    for uid, member in book.members.items():
-        by_name.setdefault(member.client.name, []).append(uid)
-    return [uid for name in _fitting(client, by_name) for uid in by_name[name]]
+    namespace, _, pod = client.rpartition("/")
+    fitting = ((uid, member.client) for uid, member in book.members.items() if member.client.pod == pod)
+    return [uid for uid, each in fitting if not namespace or each.namespace == namespace]
 
 
-def _fitting(wanted: str, names: Iterable[str]) -> list[str]:
-    """The name itself, else those NAMESPACE/NAME whose last part it is."""
-    found = sorted(names)
-    return [wanted] if wanted in found else [name for name in found if name.partition("/")[2] == wanted]
+def _keys(policy: str, keys: Iterable[str]) -> list[str]:
+    """NAMESPACE/NAME itself, else all of that name."""
+    return sorted(key for key in keys if policy in (key, key.partition("/")[2]))
 
 
 def _unclear(none: str, wanted: str, names: list[str]) -> str:
