@@ -42,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--load-sources", type=Path, metavar="FILE", help="YAML of the sources that policies take their load from"
     )
+    options.add_argument(
+        "--record", type=Path, metavar="FILE", help="append what clients report, for forefill simulate --record"
+    )
     files = options.add_argument_group("without a cluster")
     files.add_argument("--policies", type=Path, metavar="DIR", help="folder of TokenPolicy manifests")
     files.add_argument("--listen", type=_address, metavar="HOST:PORT", help="where sidecars connect")

@@ -14,14 +14,13 @@ COLUMNS = ("time", "policy", "client", "window_seconds", "offered", "admitted", 
 class RecordingController(Controller):
     """A controller that appends a line for each entry of a report: Unix seconds, names, seconds and tokens.
 
-    Raises OSError when the file can't be opened. Lines are flushed once a second at most, by the next report.
+    Raises OSError when the file can't be opened.
     """
 
     def __init__(self, path: Path, *, first_start: bool = False) -> None:
         super().__init__(first_start=first_start)
-        self._file = path.open("a", newline="", encoding="utf-8")
+        self._file = path.open("a", buffering=1, newline="", encoding="utf-8")
         self._writer = csv.writer(self._file, lineterminator="\n")
-        self._flush_at = 0.0
         if self._file.tell() == 0:
             self._writer.writerow(COLUMNS)
 
@@ -31,9 +30,6 @@ class RecordingController(Controller):
             (wall_time, e.policy, client.name, e.window_seconds, e.offered, e.admitted, e.refused, e.backlog)
             for e in report.entries
         )
-        if now >= self._flush_at:
-            self._file.flush()
-            self._flush_at = now + 1.0
         return super().report(client, report, now)
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from forefill_operator.controller import Controller, Deliveries
 from forefill_operator.exchange import Exchange
+from forefill_operator.recorder import RecordingController
 from forefill_operator.replica import Replica
 from forefill_operator.store import address
 from forefill_operator.store.interface import Store
@@ -61,5 +62,13 @@ def sharing_of(options: argparse.Namespace) -> Sharing | None:
     return None
 
 
-def controller_of(sharing: Sharing | None) -> Controller:
-    return sharing.replica if sharing else Controller()
+def controller_of(sharing: Sharing | None, record: Path | None = None) -> Controller:
+    """`record` is the file that reports are written down in. Raises Misused."""
+    if record is None:
+        return sharing.replica if sharing else Controller()
+    if sharing:
+        raise Misused("--record is for an operator that is alone; it can't be given with --store")
+    try:
+        return RecordingController(record)
+    except OSError as error:
+        raise Misused(f"--record {error.filename}: {error.strerror}") from None

@@ -60,7 +60,7 @@ async def _serve(
     sources: Sources,
     sharing: Sharing | None,
 ) -> None:
-    controller, metrics, served = controller_of(sharing), Metrics(), Served(options.state / "served")
+    controller, metrics, served = controller_of(sharing, options.record), Metrics(), Served(options.state / "served")
     runtime = Runtime(
         controller,
         tokens,

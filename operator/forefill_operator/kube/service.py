@@ -90,7 +90,7 @@ class Service:
         self._keys: tuple[Key, ...] = ()
         self._serving = _serving(client, options)
         self._listed_at: float | None = None
-        controller = self._controller = controller_of(sharing)
+        controller = self._controller = controller_of(sharing, options.record)
         self._metrics = Metrics()
         self._policies = Policies(client, controller, self._deliver, time.monotonic)
         self._watch = PolicyWatch(self._seen_in_thread, client.credentials)

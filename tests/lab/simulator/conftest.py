@@ -60,12 +60,19 @@ def poisson() -> Callable[[list[float], int], Demand]:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Callable[[str], list[str]]:
-    """Writes the demand that it is given beside a policy of 20 tokens/s; returns the arguments that name both."""
-    (tmp_path / "policy.yaml").write_text(MANIFEST)
+def manifest(tmp_path: Path) -> Path:
+    """A file with a policy of 20 tokens/s."""
+    path = tmp_path / "policy.yaml"
+    path.write_text(MANIFEST)
+    return path
+
+
+@pytest.fixture
+def files(tmp_path: Path, manifest: Path) -> Callable[[str], list[str]]:
+    """Writes the demand that it is given beside the policy; returns the arguments that name both."""
 
     def write(demand_text: str) -> list[str]:
         (tmp_path / "demand.csv").write_text(demand_text)
-        return ["--policy", str(tmp_path / "policy.yaml"), "--demand", str(tmp_path / "demand.csv")]
+        return ["--policy", str(manifest), "--demand", str(tmp_path / "demand.csv")]
 
     return write

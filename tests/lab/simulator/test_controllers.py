@@ -63,7 +63,7 @@ def test_divisions_never_hand_out_more_than_there_is(
 def test_who_knows_what_comes_is_not_beaten_but_by_one_bucket_for_all(
     make_policy: MakePolicy, poisson: Poisson
 ) -> None:
-    wanted = poisson([4.0] * 4, 600)
+    wanted = poisson([9.0, 5.0, 2.5, 1.0], 600)
     late = [totals(make_policy(20.0), wanted, each, 30).late_share for each in ("central", "oracle", "ewma", "static")]
     assert late == sorted(late)
 

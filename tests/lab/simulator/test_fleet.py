@@ -9,6 +9,7 @@ import pytest
 from forefill_lab.simulator.capacity import Capacity
 from forefill_lab.simulator.conditions import Conditions, Restart
 from forefill_lab.simulator.controllers.fleet import Fleet
+from forefill_lab.simulator.controllers.pod import identity
 from forefill_lab.simulator.demand import Demand, read
 from forefill_lab.simulator.expect import Declaration
 from forefill_lab.simulator.invariants import Broken
@@ -67,7 +68,7 @@ def test_clients_come_with_their_first_row_and_go_after_their_last(make_policy: 
     assert isinstance(fleet, Fleet)
     for tick in simulation.run():
         seen[tick] = sorted(fleet.pods)
-    assert (seen[29], seen[30], seen[59], seen[70]) == (["stays"], ["guest", "stays"], ["stays"], ["stays"])
+    assert (seen[29], seen[30], seen[60], seen[70]) == (["stays"], ["guest", "stays"], ["stays"], ["stays"])
 
 
 def test_observe_holds_nobody_up(make_policy: MakePolicy, poisson: Poisson) -> None:
@@ -107,3 +108,13 @@ def test_an_operator_that_hands_out_too_much_is_found_out(make_policy: MakePolic
     simulation = Simulation(make_policy(20.0), poisson([9.0, 6.0, 3.0], 60), make=fleet)
     with pytest.raises(Broken, match=r"^tick \d+: rates of .* tokens/s are in use, but at most 20 may be \(1\)$"):
         finished(simulation)
+
+
+def test_names_say_of_which_namespace_and_class_a_client_is(make_policy: MakePolicy) -> None:
+    batch = {"name": "batch", "podSelector": {"matchLabels": {"kind": "batch"}}, "ceiling": 3}
+    policy = make_policy(20.0, clients={"namespaces": ["ai", "ops"], "classes": [batch]})
+    found = [identity(name, policy) for name in ("web", "ops/web", "ops/batch:1")]
+    assert [(each.namespace, each.labels) for each in found] == [("ai", {}), ("ops", {}), ("ops", {"kind": "batch"})]
+    rows = [f"{tick},{name},12" for tick in range(60) for name in ("batch:1", "web")]
+    simulation = finished(Simulation(policy, read(["t,client,tokens", *rows])))
+    assert simulation.running.granted(0) == pytest.approx(3.0)

@@ -80,7 +80,17 @@ def build(index: int, scene: Scene, policy: TokenPolicy, chance: random.Random) 
         # As `Agent.run` does: pods that start together report at different moments.
         report_due=now + chance.uniform(0.5, 1.0) * settings.report_interval_seconds,
     )
+    return Pod(index, identity(name, policy), gate, member)
+
+
+def identity(name: str, policy: TokenPolicy) -> Client:
+    """`NAMESPACE/NAME` is a pod of that namespace, `CLASS:NAME` one with the labels of that class of the policy."""
     clients = policy.spec.clients
-    namespace = clients.namespaces[0] if clients.namespaces else policy.namespace
-    client = Client(namespace, "default", name, name, dict(clients.pod_selector.match_labels))
-    return Pod(index, client, gate, member)
+    namespace, slash, rest = name.rpartition("/")
+    if not slash:
+        namespace = clients.namespaces[0] if clients.namespaces else policy.namespace
+    labels = dict(clients.pod_selector.match_labels)
+    for each in clients.classes:
+        if rest.startswith(f"{each.name}:"):
+            labels |= each.pod_selector.match_labels
+    return Client(namespace, "default", name, name, labels)
