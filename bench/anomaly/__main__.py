@@ -122,13 +122,16 @@ def trust(data: Path, seeds: int) -> Iterator[str]:
 def quantiles(data: Path) -> Iterator[str]:
     yield "P95 of the total of all ServeGen clients; headroom over the sum of their means."
     yield ""
-    yield "| day | clients | coverage | headroom | summed P95: coverage | headroom | headroom / summed |"
-    yield "|---|---|---|---|---|---|---|"
+    yield (
+        "| day | clients | coverage | headroom | summed P95: coverage | headroom | independent errors: headroom "
+        "| headroom / summed |"
+    )
+    yield "|---|---|---|---|---|---|---|---|"
     for day in TOTAL_DAYS:
         each = totals.measure(data, day)
         yield (
             f"| {each.day} | {each.clients} | {each.coverage:.3f} | {each.headroom:.3f} | {each.summed_coverage:.4f} "
-            f"| {each.summed_headroom:.3f} | {each.headroom / each.summed_headroom:.2f} |"
+            f"| {each.summed_headroom:.3f} | {each.independent:.3f} | {each.headroom / each.summed_headroom:.2f} |"
         )
 
 

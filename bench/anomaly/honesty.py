@@ -64,12 +64,12 @@ class Honest:
 
 def courses(data: Path, seeds: int) -> Iterator[list[Step]]:
     """Forecast once, told in many ways: one course a client and seed."""
-    clients = [path for path in series.servegen_clients(data) if mean_rate(path) > MIN_RATE]
     for seed in range(seeds):
         generator = random.Random(seed)
-        for path in clients:
+        for path in series.servegen_clients(data):
             day = series.servegen(path, seed % DAYS)
-            yield course(day, generator.randrange(len(day.values) - HISTORY - WATCHED))
+            if mean_rate(day) > MIN_RATE:
+                yield course(day, generator.randrange(len(day.values) - HISTORY - WATCHED))
     for other in others(data):
         yield course(other, 0)
 
@@ -82,8 +82,7 @@ def others(data: Path) -> Iterator[Series]:
     yield series.stamped("worldcup", data / "worldcup98/worldcup98_per_minute_first30d.csv", 60.0)
 
 
-def mean_rate(path: Path) -> float:
-    day = series.servegen(path, series.SERVEGEN_DAY)
+def mean_rate(day: Series) -> float:
     return sum(day.values) / len(day.values) / day.interval_seconds
 
 
