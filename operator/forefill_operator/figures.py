@@ -1,9 +1,12 @@
 """One policy in numbers, for metrics."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from math import fsum
 
 from msgspec import Struct
 
+from forefill_operator.appraisal import Appraisal
 from forefill_operator.book import Book
 
 
@@ -12,6 +15,8 @@ class Figures(Struct, frozen=True):
 
     `held` includes `unknown`, what clients of an earlier operator may hold; between two plans it may count what has
     fallen by itself. `over_grant` is what of it exceeds max. `waiting` counts clients whose raise waits for others.
+    Trust and skill are means over live clients that are no newcomers, 1 and 0 while there are none; `anomalies` counts
+    findings that stand, by kind.
     """
 
     clients: int
@@ -22,29 +27,60 @@ class Figures(Struct, frozen=True):
     over_grant: float
     max: float
     target: float
+    ceiling: float
     adjusted: float
+    lent: float
     available: float
+    requested: float
     predicted_total: float
     weight_prediction: float
+    weight_load: float
     waiting: int
+    trust: float
+    trust_lowest: float
+    skill: float
+    clamped: int
+    quarantined: int
+    anomalies: Mapping[str, int] = {}
 
 
 def figures_of(book: Book, now: float) -> Figures:
     unknown, highest = book.learning.unknown_at(now), book.policy.spec.fill_rate.max
     held, terms = book.ledger.held, book.plan.terms
-    live = [member.rate for member in book.members.values() if member.is_live(now)]
+    live = [member for member in book.members.values() if member.is_live(now)]
+    appraised = [member.appraisal for member in live if member.appraisal is not None]
+    known = [appraisal for appraisal in appraised if not appraisal.is_newcomer]
+    trusts = [appraisal.trust for appraisal in known]
     return Figures(
         clients=len(live),
-        granted=fsum(live),
+        granted=fsum(member.rate for member in live),
         held=held.rate + unknown,
         held_safe=held.safe_rate,
         unknown=unknown,
         over_grant=max(held.rate + unknown - highest, 0.0),
         max=highest,
         target=terms.target,
+        ceiling=terms.ceiling,
         adjusted=terms.adjusted,
+        lent=terms.lent,
         available=book.plan.available,
+        requested=terms.requested,
         predicted_total=terms.predicted_total,
         weight_prediction=terms.weight_prediction,
+        weight_load=terms.weight_load,
         waiting=len(book.issuer.waiting),
+        trust=_mean(trusts, 1.0),
+        trust_lowest=min(trusts, default=1.0),
+        skill=_mean([appraisal.skill for appraisal in known], 0.0),
+        clamped=_judged(appraised, "Clamp"),
+        quarantined=_judged(appraised, "Quarantine"),
+        anomalies=Counter(anomaly.kind for appraisal in appraised for anomaly in appraisal.anomalies),
     )
+
+
+def _mean(values: Sequence[float], empty: float) -> float:
+    return fsum(values) / len(values) if values else empty
+
+
+def _judged(appraised: Sequence[Appraisal], verdict: str) -> int:
+    return sum(appraisal.verdict == verdict for appraisal in appraised)

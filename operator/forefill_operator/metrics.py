@@ -21,11 +21,20 @@ FIGURES = {
     "over_grant": "How far what is held exceeds the maximum, tokens/s; 0 except within a lease of a lowered one.",
     "max": "fillRate.max, tokens/s.",
     "target": "Fill rate by the formula, before its clamps, tokens/s.",
+    "ceiling": "What the load lets be handed out at most, tokens/s; the maximum while nothing is wrong.",
     "adjusted": "Fill rate after the clamps, tokens/s.",
+    "lent": "Handed out on top while the resource idles, tokens/s.",
     "available": "What the newest plan divided, tokens/s.",
+    "requested": "Sum of what clients request, tokens/s.",
     "predicted_total": "Sum of what clients request, at most the maximum, tokens/s.",
     "weight_prediction": "Weight of the predicted total in the formula.",
+    "weight_load": "What a load of 1 adds to the target, tokens/s; zero or negative.",
     "waiting": "Clients whose raise waits for room.",
+    "trust": "Mean trust in clients' forecasts, from 0 to 1.",
+    "trust_lowest": "Lowest trust in a client's forecast.",
+    "skill": "Mean skill of clients' forecasts: 1 less their loss over that of the operator's own.",
+    "clamped": "Clients whose demand is bounded for an anomaly.",
+    "quarantined": "Clients in quarantine.",
 }
 
 
@@ -85,6 +94,13 @@ class Metrics:
             for name, text in FIGURES.items()
         }
 
+        self._anomalies = Gauge(
+            "forefill_policy_anomalies",
+            "Findings on clients that stand, by kind.",
+            ["policy", "kind"],
+            registry=self.registry,
+        )
+
     def message(self, message: messages.Up) -> None:
         self._messages.labels(type(message).__name__.lower()).inc()
 
@@ -111,11 +127,13 @@ class Metrics:
 
     def figures(self, by_policy: Mapping[str, Figures]) -> None:
         """Gauges a policy, one a figure of the controller; a policy that is gone loses its series."""
-        for gauge in self._figures.values():
+        for gauge in (*self._figures.values(), self._anomalies):
             gauge.clear()
         for policy, figures in by_policy.items():
             for name, gauge in self._figures.items():
                 gauge.labels(policy).set(getattr(figures, name))
+            for kind, count in figures.anomalies.items():
+                self._anomalies.labels(policy, kind).set(count)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

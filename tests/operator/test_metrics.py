@@ -6,10 +6,12 @@ from forefill_operator.figures import Figures
 from forefill_operator.metrics import FIGURES, Metrics
 from forefill_protocol import messages
 
-FIELDS = {field.name: float(number) for number, field in enumerate(msgspec.structs.fields(Figures), start=1)}
+# `anomalies` is a metric with a label of its own.
+NUMBERS = [field.name for field in msgspec.structs.fields(Figures) if field.name != "anomalies"]
+FIELDS = {name: float(number) for number, name in enumerate(NUMBERS, start=1)}
 
 
-def figures(**changes: float) -> Figures:
+def figures(**changes: Any) -> Figures:
     values: dict[str, Any] = FIELDS | changes
     return Figures(**values)
 
@@ -33,6 +35,15 @@ def test_a_policy_that_is_gone_loses_its_series() -> None:
     metrics.figures({"ai/llm": figures(max=9.0)})
     assert metrics.registry.get_sample_value("forefill_policy_max", {"policy": "ai/llm"}) == 9.0
     assert b"ai/old" not in metrics.text()
+
+
+def test_findings_are_counted_by_policy_and_kind() -> None:
+    metrics = Metrics()
+    metrics.figures({"ai/llm": figures(anomalies={"Untrue": 2, "Jump": 1}), "ai/calm": figures()})
+    value = metrics.registry.get_sample_value
+    assert value("forefill_policy_anomalies", {"policy": "ai/llm", "kind": "Untrue"}) == 2.0
+    metrics.figures({"ai/llm": figures(anomalies={"Jump": 1})})
+    assert value("forefill_policy_anomalies", {"policy": "ai/llm", "kind": "Untrue"}) is None
 
 
 def test_what_comes_in_is_counted_by_kind() -> None:
