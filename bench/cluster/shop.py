@@ -13,17 +13,19 @@ import workload  # type: ignore[import-not-found]
 
 NAMESPACE = "bench-shop"
 POLICY = f"{NAMESPACE}/llm"
+# Half of the maximum is safe for ten clients that are not known yet: 20 tokens/s each.
+FILL_RATE = {"base": 60, "min": 20, "max": 400}
 OPERATOR = "app.kubernetes.io/component=operator"
 
 
 @contextmanager
 def shop(kube: Kube, replicas: int = 3, rate: float = 10.0) -> Iterator[None]:
-    """`rate` in requests a second and replica."""
+    """`rate` in requests a second and replica, which fits into a safe rate of the policy's maximum."""
     image = kube.cluster.operator_image
     kube.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait")
     kube.apply(workload.namespace(NAMESPACE))
     app = workload.deployment("app", NAMESPACE, image, workload.APP, inject=True, replicas=replicas, rate=rate)
-    kube.apply(*workload.upstream(NAMESPACE, image), workload.policy("llm", NAMESPACE), app)
+    kube.apply(*workload.upstream(NAMESPACE, image), workload.policy("llm", NAMESPACE, fillRate=FILL_RATE), app)
     try:
         for name in ("upstream", "app"):
             kube.kubectl("rollout", "status", "-n", NAMESPACE, f"deployment/{name}", "--timeout=120s")
