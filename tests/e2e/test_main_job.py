@@ -65,6 +65,10 @@ def sidecar_of(pod: Object) -> Object:
     return found
 
 
+def test_the_release_tests_itself(shop: Cluster) -> None:
+    assert "Phase:          Succeeded" in shop.helm("test", "forefill", "-n", SYSTEM, "--timeout=120s").stdout
+
+
 def test_an_annotated_pod_has_its_sidecar_and_is_ready(shop: Cluster) -> None:
     for pod in shop.pods(NAMESPACE, "app=app"):
         sidecar = sidecar_of(pod)
