@@ -31,12 +31,15 @@ class Program:
 
 
 @contextmanager
-def running(command: Sequence[str], port: int, core: int, log: Path) -> Iterator[Program]:
-    """A program that listens on `port`, for as long as the block lasts. Raises RuntimeError when it doesn't start."""
+def running(command: Sequence[str], port: int, core: int, log: Path, look_seconds: float = 0.05) -> Iterator[Program]:
+    """A program that listens on `port`, for as long as the block lasts; it is looked for every `look_seconds`.
+
+    Raises RuntimeError when it doesn't start.
+    """
     with open(log, "ab") as output:
         process = subprocess.Popen(["taskset", "-c", str(core), *command], stdout=output, stderr=output)
     try:
-        _await_port(process, port, log)
+        _await_port(process, port, log, look_seconds)
         yield Program(process)
     finally:
         process.terminate()
@@ -47,13 +50,13 @@ def running(command: Sequence[str], port: int, core: int, log: Path) -> Iterator
             process.wait()
 
 
-def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _await_port(process: subprocess.Popen[bytes], port: int, log: Path, look_seconds: float) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
-        time.sleep(0.05)
+        time.sleep(look_seconds)
     raise RuntimeError(f"{process.args!r} does not listen on {port}: {log.read_text()[-400:]}")
 
 

@@ -107,10 +107,14 @@ def _processor() -> str:
 
 def put_into(path: Path, text: str) -> None:
     """Replace what stands between the marks, or add them at the end."""
+    put_between(path, BEGIN, END, "## The data plane beside other proxies", text)
+
+
+def put_between(path: Path, begin: str, end: str, heading: str, text: str) -> None:
     page = path.read_text() if path.exists() else "# Benchmarks\n"
-    block = f"{BEGIN}\n## The data plane beside other proxies\n\n{text}\n{END}"
-    if BEGIN in page:
-        page = page[: page.index(BEGIN)] + block + page[page.index(END) + len(END) :]
+    block = f"{begin}\n{heading}\n\n{text}\n{end}"
+    if begin in page:
+        page = page[: page.index(begin)] + block + page[page.index(end) + len(end) :]
     else:
         page = f"{page.rstrip()}\n\n{block}\n"
     path.write_text(page)

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -110,6 +111,9 @@ async def _serve(sidecar: "Sidecar | JoinedSidecar", grace_seconds: float) -> No
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
+    # Every request needs two; runtimes start containers with a soft limit far below what they allow.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # What start-up left behind lives for ever; the collector needn't look at it again.
     gc.collect()
     gc.freeze()
