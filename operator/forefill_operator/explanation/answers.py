@@ -32,7 +32,8 @@ def answer(controller: Controller, policy: str, client: str, now: float) -> Answ
         return Answer(200, msgspec.json.encode(facts.policy_facts(book, now)))
     uids = _uids(book, client)
     if len(uids) != 1:
-        names = [book.members[uid].client.name for uid in uids]
+        # A pod that was made anew has its old name.
+        names = [f"{book.members[uid].client.name} (uid {uid})" for uid in uids]
         return _refusal(404, _unclear(f"TokenPolicy {keys[0]} has no client {client}", client, names))
     return Answer(200, msgspec.json.encode(facts.client_facts(book, uids[0], now)))
 

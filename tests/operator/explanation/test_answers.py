@@ -102,6 +102,14 @@ def test_what_is_not_there_is_told_in_a_sentence(
     assert (told.status, msgspec.json.decode(told.body)) == (status, {"error": sentence})
 
 
+def test_pods_of_one_name_are_told_apart_by_uid(controller: Controller) -> None:
+    again = Client("ai", "web", "web-0", "uid-2")
+    controller.hello(again, Hello(1, "boot", "test", [Holding(policy="ai/llm")]), 20.0)
+    told = answer(controller, "ai/llm", "web-0", 20.0)
+    sentence = "web-0 may be ai/web-0 (uid uid-0), ai/web-0 (uid uid-2); say which"
+    assert (told.status, msgspec.json.decode(told.body)) == (404, {"error": sentence})
+
+
 def test_a_policy_that_was_deleted_is_not_explained(controller: Controller) -> None:
     controller.remove_policy("shop/llm", 20.0)
     assert policy_of(controller, "llm").policy == "ai/llm"
