@@ -106,6 +106,8 @@ class Agent:
         """First message of a stream. Answers that name report 0 count from here."""
         now = self.clock()
         self.sent_at = {0: now}
+        for member in self.members:
+            member.outstanding.stream_opened()
         holdings = [member.tenure.holding(now) for member in self.members]
         return messages.Hello(
             protocol=messages.PROTOCOL_VERSION,
@@ -135,7 +137,8 @@ class Agent:
                 assignment.answers,
             )
             return
-        self.send(member.apply(assignment, counted_from, now))
+        if acknowledgement := member.apply(assignment, counted_from, now):
+            self.send(acknowledgement)
 
     def _recalled(self, recall: messages.Recall, now: float) -> None:
         member = self._member(recall.policy)

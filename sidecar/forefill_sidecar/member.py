@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from forefill_protocol import messages
+from forefill_sidecar.acknowledgements import Outstanding
 from forefill_sidecar.counts import Counts
 from forefill_sidecar.early import LOOK_SECONDS, Reason, Running, Watch
 from forefill_sidecar.forecast.predictor import Predictor
@@ -39,6 +40,7 @@ class Member:
     changes_at: float = -inf
     _enforced: Allowance | None = None
     _lumped: int = 0
+    outstanding: Outstanding = field(default_factory=Outstanding)
     _look_at: float = -inf
 
     def __post_init__(self) -> None:
@@ -73,6 +75,8 @@ class Member:
         held, expectations = self.tenure.assignment, self.listener.expectations
         coming = expectations.coming(now)
         expectations.reported()
+        if held:
+            self.outstanding.acknowledged(held)
         return messages.PolicyReport(
             policy=self.policy,
             window_seconds=window.window_seconds,
@@ -125,8 +129,8 @@ class Member:
 
     # Grants
 
-    def apply(self, assignment: messages.Assignment, counted_from: float, now: float) -> messages.Ack:
-        """Run at this grant from now on; the acknowledgement says so."""
+    def apply(self, assignment: messages.Assignment, counted_from: float, now: float) -> messages.Ack | None:
+        """Run at this grant from now on; an acknowledgement says so where the next report would be too late."""
         self.tenure.grant(assignment, counted_from)
         if assignment.settings is not None and assignment.settings != self.settings:
             self._configure(assignment.settings)
@@ -135,7 +139,7 @@ class Member:
         self._schedule(assignment, counted_from, now)
         self.enforce(now)
         self._add_lump(assignment, now)
-        return self._ack(assignment)
+        return self._ack(assignment) if self.outstanding.take(assignment) else None
 
     def _schedule(self, assignment: messages.Assignment, counted_from: float, now: float) -> None:
         """When the window ends: the answer to its beginning says so. Others leave it as it is, or shorten it.
@@ -163,6 +167,7 @@ class Member:
             return None
         self.counts.recalls += 1
         self.enforce(now)
+        self.outstanding.acknowledged(held)
         return self._ack(held)
 
     @staticmethod

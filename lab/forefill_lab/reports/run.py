@@ -16,6 +16,7 @@ from forefill_lab.reports.demand import Population
 from forefill_lab.reports.target import POLICY, BenchFailed, Target
 from forefill_lab.reports.wire import StreamRefused, Wire
 from forefill_protocol import codec, messages
+from forefill_sidecar.acknowledgements import Outstanding
 
 HOST = "127.0.0.1"
 # Handshakes under way at once: more would only queue in the operator and time out there.
@@ -39,15 +40,18 @@ class Tally:
 
 
 class Peer:
-    """One simulated sidecar: reports, and acknowledges every grant."""
+    """One simulated sidecar: reports, and acknowledges grants as sidecars do."""
 
-    __slots__ = ("counts", "due", "generation", "grant", "number", "policy", "sequence", "tally", "wire")
+    __slots__ = (
+        "counts", "due", "generation", "grant", "number", "outstanding", "policy", "sequence", "tally", "wire",
+    )  # fmt: skip
 
     def __init__(self, number: int, policies: int, tally: Tally) -> None:
         self.number = number
         self.policy = POLICY.format(number % policies)
         self.grant, self.generation, self.sequence, self.due = 0, 0, 0, 0.0
         self.counts = False
+        self.outstanding = Outstanding()
         self.tally = tally
         self.wire: Wire
 
@@ -67,8 +71,9 @@ class Peer:
         elif self.tally.measuring:
             self.tally.pushes += 1
         self.grant, self.generation = message.grant_sequence, message.policy_generation
-        ack = messages.Ack(message.policy, message.grant_sequence, message.policy_generation)
-        self.wire.send(codec.encode(ack))
+        if self.outstanding.take(message):
+            ack = messages.Ack(message.policy, message.grant_sequence, message.policy_generation)
+            self.wire.send(codec.encode(ack))
 
     def report(self, population: Population, seconds: float, due: float) -> None:
         self.sequence += 1
