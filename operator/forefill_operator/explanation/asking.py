@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 TIMEOUT_SECONDS = 10.0
 MOST_BYTES = 16 * 1024 * 1024
-SELECTOR = "app.kubernetes.io/name=forefill,app.kubernetes.io/component=operator"
+SELECTOR = "app.kubernetes.io/part-of=forefill,app.kubernetes.io/component=operator"
 
 
 class Unknown(Exception):

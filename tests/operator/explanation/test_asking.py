@@ -99,7 +99,7 @@ def test_on_a_cluster_each_operator_is_asked_until_one_serves_the_policy(kubectl
     assert asking.in_cluster("ff", "prod", "ai/llm", "web-0") == b"{}\n"
     assert asked.read_text().splitlines() == [
         "--context prod --namespace ff get pods "
-        "--selector app.kubernetes.io/name=forefill,app.kubernetes.io/component=operator "
+        "--selector app.kubernetes.io/part-of=forefill,app.kubernetes.io/component=operator "
         "--field-selector status.phase=Running -o name",
         "--context prod --namespace ff exec pod/a --container operator -- "
         "forefill explain ai/llm --client web-0 --json",
