@@ -37,7 +37,8 @@ def main() -> int:
 def measure(kube: Kube, count: int, idle_seconds: float) -> dict[str, object]:
     image = kube.cluster.operator_image
     kube.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait")
-    kube.apply(shop.workload.namespace(NAMESPACE), shop.workload.policy("llm", NAMESPACE))
+    usual = {"intervalSeconds": 10, "leaseSeconds": 30}
+    kube.apply(shop.workload.namespace(NAMESPACE), shop.workload.policy("llm", NAMESPACE, report=usual))
     ready: dict[str, list[float]] = {"plain": [], "injected": []}
     for number in range(count):
         for kind, annotations in (("plain", {}), ("injected", surface.ASKS)):
