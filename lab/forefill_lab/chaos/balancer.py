@@ -9,11 +9,15 @@ PIECE_BYTES = 65536
 
 
 class Balancer:
-    """Forwards connections to `port` of loopback to one of `targets`, in turn, skipping those that refuse."""
+    """Forwards connections to `port` of loopback to one of `targets`, in turn, skipping those that refuse.
 
-    def __init__(self, port: int, targets: Sequence[int]) -> None:
+    What passes arrives `delay` seconds later, which may change while connections are open.
+    """
+
+    def __init__(self, port: int, targets: Sequence[tuple[str, int]]) -> None:
         self._port = port
         self._targets = targets
+        self.delay = 0.0
         self._turn = itertools.count()
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
@@ -41,14 +45,15 @@ class Balancer:
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first = next(self._turn)
         for offset in range(len(self._targets)):
-            port = self._targets[(first + offset) % len(self._targets)]
             with suppress(OSError):
-                far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+                target = self._targets[(first + offset) % len(self._targets)]
+                far_reader, far_writer = await asyncio.open_connection(*target)
                 break
         else:
             return
         try:
-            both = [asyncio.ensure_future(_copy(reader, far_writer)), asyncio.ensure_future(_copy(far_reader, writer))]
+            ways = (reader, far_writer), (far_reader, writer)
+            both = [asyncio.ensure_future(self._copy(source, sink)) for source, sink in ways]
             _, left = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             for task in left:
                 task.cancel()
@@ -56,9 +61,10 @@ class Balancer:
         finally:
             far_writer.close()
 
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(PIECE_BYTES):
-            writer.write(data)
-            await writer.drain()
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        with suppress(OSError):
+            while data := await reader.read(PIECE_BYTES):
+                loop.call_later(self.delay, writer.write, data)
+                await writer.drain()
+            await asyncio.sleep(self.delay)

@@ -1,7 +1,6 @@
 """The faults of what is around: network, clocks, disks, files, and messages that come twice, late or out of order."""
 
 import asyncio
-import datetime
 import os
 import shutil
 import ssl
@@ -13,13 +12,14 @@ from forefill_lab.chaos.faults import Fault
 from forefill_lab.chaos.scene import LEASE_SECONDS, POLICY, SIDECARS, Scene, Unplayable
 from forefill_lab.chaos.watch import Watch
 from forefill_lab.reports.wire import Wire
-from forefill_operator.state_folder import ensure_certificate
 from forefill_protocol import codec, messages
 
 FAULT_SECONDS = 3 * LEASE_SECONDS
 
-# The operator in a network namespace of its own, which only a bad line leads to.
-LOSS = ("loss", "30%", "delay", "200ms")
+# The operator in a network namespace of its own, which only a bad line leads to: packets are dropped there, and what
+# arrives is late.
+LOST, LATE_SECONDS = 0.3, 0.2
+RANDOMLY = ("-m", "statistic", "--mode", "random", "--probability", f"{LOST}")
 NEAR, FAR = "10.213.7.1", "10.213.7.2"
 NAMESPACE = f"ffchaos{os.getpid()}"
 LINKS = (f"ffa{os.getpid()}", f"ffb{os.getpid()}")
@@ -27,7 +27,7 @@ INSIDE = ("ip", "netns", "exec", NAMESPACE)
 
 
 async def far_operator(scene: Scene) -> None:
-    _needs_root("ip", "tc")
+    _needs_root("ip", "iptables")
     await _run("ip", "netns", "add", NAMESPACE)
     await _run("ip", "link", "add", LINKS[0], "type", "veth", "peer", "name", LINKS[1], "netns", NAMESPACE)
     await _run("ip", "addr", "add", f"{NEAR}/30", "dev", LINKS[0])
@@ -37,20 +37,21 @@ async def far_operator(scene: Scene) -> None:
     await _run(*INSIDE, "ip", "link", "set", "lo", "up")
     scene.host = FAR
     scene.write_files()
-    now = datetime.datetime.now(datetime.UTC)
-    certificate, key = ensure_certificate(scene.folder / "state", (FAR,), now)
     await scene.start_upstream()
-    await scene.start_operator("one", f"--tls-cert={certificate}", f"--tls-key={key}", prefix=INSIDE)
+    await scene.start_operator("one", prefix=INSIDE)
+    await scene.start_balancer()
     for name in SIDECARS:
         await scene.start_sidecar(name)
 
 
 async def bad_line(scene: Scene, watch: Watch) -> float:
-    await _run("tc", "qdisc", "add", "dev", LINKS[0], "root", "netem", *LOSS)
-    await _run(*INSIDE, "tc", "qdisc", "add", "dev", LINKS[1], "root", "netem", *LOSS)
+    assert scene.balancer is not None
+    for chain in ("INPUT", "OUTPUT"):
+        await _run(*INSIDE, "iptables", "-A", chain, "-p", "tcp", *RANDOMLY, "-j", "DROP")
+    scene.balancer.delay = LATE_SECONDS
     await asyncio.sleep(2 * FAULT_SECONDS)
-    await _run("tc", "qdisc", "del", "dev", LINKS[0], "root")
-    await _run(*INSIDE, "tc", "qdisc", "del", "dev", LINKS[1], "root")
+    await _run(*INSIDE, "iptables", "-F")
+    scene.balancer.delay = 0.0
     return time.monotonic()
 
 

@@ -39,7 +39,7 @@ class Scene:
         self.operators = {name: (ports.pop(), ports.pop()) for name in (("one", "two") if store else ("one",))}
         self.sidecars = {name: (ports.pop(), ports.pop()) for name in SIDECARS}
         self.host = "127.0.0.1"
-        self._balancer: Balancer | None = None
+        self.balancer: Balancer | None = None
         self._commands: dict[str, tuple[Sequence[str], Mapping[str, str]]] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
 
@@ -54,8 +54,7 @@ class Scene:
         for name in self.operators:
             await self.start_operator(name)
         if len(self.operators) > 1:
-            self._balancer = Balancer(self.service, [port for port, _ in self.operators.values()])
-            await self._balancer.start()
+            await self.start_balancer()
         for name in self.sidecars:
             await self.start_sidecar(name)
 
@@ -81,6 +80,12 @@ class Scene:
     async def start_upstream(self) -> None:
         workers = ("--workers", "32", "--service-seconds", "0.005")
         await self.start("upstream", [*_python("forefill_lab.demo.upstream"), "--port", str(self.upstream), *workers])
+
+    async def start_balancer(self) -> Balancer:
+        """From now on sidecars are led through it."""
+        self.balancer = Balancer(self.service, [(self.host, port) for port, _ in self.operators.values()])
+        await self.balancer.start()
+        return self.balancer
 
     async def start_store(self, *more: str) -> None:
         binary = shutil.which("valkey-server") or shutil.which("redis-server")
@@ -117,10 +122,10 @@ class Scene:
         port, admin = self.sidecars[name]
         token = self.folder / f"{name}.token"
         token.write_text(f"token-{name}")
-        operator = self.service if self._balancer else self.operators["one"][0]
+        operator = self.service if self.balancer else self.operators["one"][0]
         await self.start(f"sidecar {name}", [
             *prefix, *_python("forefill"), "sidecar", f"--listen=127.0.0.1:{port}", f"--admin=127.0.0.1:{admin}",
-            f"--upstream=http://127.0.0.1:{self.upstream}", f"--operator=https://{self.host}:{operator}",
+            f"--upstream=http://127.0.0.1:{self.upstream}", f"--operator=https://127.0.0.1:{operator}",
             f"--policy={POLICY}", f"--token-file={token}", f"--ca-file={self.folder / 'state' / 'ca.crt'}",
             f"--fill-rate={MAX / 2 / len(SIDECARS)}", "--grace-seconds=1", *more,
         ], env)  # fmt: skip
@@ -156,8 +161,8 @@ class Scene:
         return self._processes[name].returncode is None
 
     async def tear_down(self) -> None:
-        if self._balancer:
-            await self._balancer.stop()
+        if self.balancer:
+            await self.balancer.stop()
         for name, process in reversed(self._processes.items()):
             if process.returncode is None:
                 self.wake(name)
