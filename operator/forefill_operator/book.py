@@ -20,6 +20,8 @@ from forefill_protocol.messages import Down, Holding, PolicyReport, Refused
 
 # A client that can't wait for its next report is planned for within this time.
 REPLAN_SECONDS = 1.0
+# A pool that is fuller than this gives to whoever is known to wait, without being asked.
+HELP_FROM = 0.5
 
 
 class Book:
@@ -125,7 +127,7 @@ class Book:
     def tick(self, now: float) -> Deliveries:
         """Plan when it is time, sooner when somebody can't wait; push what has become possible."""
         if not self._should_replan(now):
-            return []
+            return self._help(now)
         in_a_hurry = [member for uid in self._urgent if (member := self.members.get(uid))]
         self._replan(now)
         raises = [member for member in in_a_hurry if self.issuer.wants_more(member) and member.can_be_pushed_to(now)]
@@ -133,7 +135,21 @@ class Book:
         for member in raises:
             sendings += [(member.client.pod_uid, self.issuer.grant(member, now)), *self._make_room(member, now)]
         self._line_up()
-        return sendings + self.issuer.pump(now)
+        return [*sendings, *self._help(now), *self.issuer.pump(now)]
+
+    def _help(self, now: float) -> Deliveries:
+        """No pool runs over while somebody is known to wait."""
+        pushes: Deliveries = []
+        pool = self.issuer.pool
+        if pool.tokens_at(now) < HELP_FROM * pool.depth:
+            return pushes
+        for waiting, uid in self.planner.backlogs(now):
+            member = self.members[uid]
+            if member.can_be_pushed_to(now) and not member.is_judged:
+                lump = pool.draw(waiting, now)
+                self.planner.helped(member, lump, now)
+                pushes.append((uid, self.issuer.grant(member, now, lump)))
+        return pushes
 
     def _line_up(self) -> None:
         """Those who fell furthest behind the new plan wait for room, which others may have given up meanwhile."""
@@ -226,7 +242,7 @@ class Book:
             confirmed = confirmed_envelope(holding, spec, self.learning, now)
             self.ledger.issue(uid, confirmed, now)
             # Until its first report, a client of an earlier operator is taken to need what it holds.
-            self.planner.expect(member, Demand(request=confirmed.rate, reactive=confirmed.rate))
+            self.planner.expect(member, Demand(request=confirmed.rate, reactive=confirmed.rate), now)
             self.planner.promise(member, confirmed.rate)
             is_granted = confirmed.rate >= holding.fill_rate
         else:
@@ -250,6 +266,7 @@ class Book:
         self.planner.revise(member, now)
         if now >= self.plan.made_at + self.planner.spacing:
             self._replan(now)
+            self._line_up()
         elif in_a_hurry:
             self._urgent.add(member.client.pod_uid)
         sendings: Deliveries = [(member.client.pod_uid, self.issuer.grant(member, now, lump))]
@@ -263,7 +280,7 @@ class Book:
         if demand is None or demand.waiting <= 0.0:
             return 0.0
         lump = self.issuer.pool.draw(demand.waiting, now)
-        self.planner.served(member, lump)
+        self.planner.served(member, lump, now)
         return lump
 
     def _make_room(self, member: Member, now: float) -> Deliveries:

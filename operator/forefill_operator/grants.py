@@ -16,15 +16,24 @@ from forefill_protocol.messages import (
     PolicySettings,
     QueueSettings,
     Recall,
+    Step,
 )
 
 
 class Amounts(Struct, frozen=True, gc=False):
-    """A grant's rates, tokens/s, and burst, tokens."""
+    """A grant's rates, tokens/s, and burst, tokens. `falls` are moments and the rates from then on."""
 
     rate: float
     safe_rate: float
     burst: float
+    falls: tuple[tuple[float, float], ...] = ()
+
+    def falling(self, falls: tuple[tuple[float, float], ...]) -> "Amounts":
+        """With the rates of `falls` from their moments on, and no safe rate above the last of them."""
+        if not falls:
+            return self
+        falls = tuple((at, min(rate, self.rate)) for at, rate in falls)
+        return Amounts(self.rate, min(self.safe_rate, falls[-1][1]), self.burst, falls)
 
 
 def fitting(planned: float, burst: float, spec: Spec, own: Held, others: Held, clients: int) -> Amounts:
@@ -42,7 +51,10 @@ def fitting(planned: float, burst: float, spec: Spec, own: Held, others: Held, c
 
 
 def envelope(assignment: Assignment, received_at: float, spec: Spec) -> Envelope:
-    """The sidecar counts from sending its report, the operator from receiving it, and a little longer."""
+    """The sidecar counts from sending its report, the operator from receiving it, and a little longer.
+
+    Steps only ever take: room for a raise would have to be kept free until then.
+    """
     return Envelope(
         sequence=assignment.grant_sequence,
         rate=assignment.fill_rate,
@@ -51,6 +63,7 @@ def envelope(assignment: Assignment, received_at: float, spec: Spec) -> Envelope
         lease_until=received_at + CLOCK_MARGIN * assignment.lease_seconds,
         last_rate=last_rate(assignment.safe_rate, spec.fallback),
         burst=assignment.burst,
+        falls=tuple((received_at + CLOCK_MARGIN * step.after_seconds, step.fill_rate) for step in assignment.steps),
     )
 
 
@@ -74,6 +87,7 @@ def assignment(
         mode=policy.spec.mode,
         lump_tokens=lump_tokens,
         priority=member.priority,
+        steps=[Step(max(at - member.received_at, 0.0), rate) for at, rate in amounts.falls],
         reason=reason,
         settings=settings(policy.spec) if member.generation != policy.generation else None,
     )

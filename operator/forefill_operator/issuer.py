@@ -53,26 +53,31 @@ class Issuer:
         uid, planned, spec = member.client.pod_uid, member.planned or 0.0, self.policy.spec
         own, others = self.ledger.granted_to(uid, now), self._held_by_others(uid, now)
         amounts = grants.fitting(planned, self._burst(planned), spec, own, others, len(self.members))
+        until = member.received_at + member.rate_seconds()
+        amounts = amounts.falling(self.planner.falls(member, amounts.rate, until))
         request = member.demand.request if member.demand else None
         reason = explain.rate_sentence(amounts.rate, planned, request, self.planner.plan)
         sequence = member.next_sequence()
-        member.assignment = grants.assignment(self.policy, member, amounts, sequence, reason, lump_tokens)
-        self.ledger.issue(uid, grants.envelope(member.assignment, member.received_at, spec), now)
+        granted = grants.assignment(self.policy, member, amounts, sequence, reason, lump_tokens)
+        envelope = grants.envelope(granted, member.received_at, spec)
+        member.granted(granted, envelope.falls)
+        self.ledger.issue(uid, envelope, now)
         self.planner.granted(member)
         if self.wants_more(member):
             self.waiting[uid] = None
         else:
             self.waiting.pop(uid, None)
             self.hurried.pop(uid, None)
-        return member.assignment
+        return granted
 
     def recall(self, member: Member, rate: float, now: float, reason: str) -> Recall:
         """Take back what the member holds above `rate`; it is free once the member has acknowledged."""
         uid, held = member.client.pod_uid, member.assignment
         assert held is not None
         message = Recall(policy=self.policy.key, grant_sequence=member.next_sequence(), fill_rate=rate, reason=reason)
-        member.assignment = grants.recalled(held, message)
         self.ledger.cut(uid, message.grant_sequence, rate, now)
+        falls = tuple((at, min(fallen, rate)) for at, fallen in member.falls)
+        member.granted(grants.recalled(held, message), falls)
         self.planner.granted(member)
         return message
 

@@ -30,6 +30,8 @@ class Member:
         "connected",
         "current_from",
         "demand",
+        "fallen",
+        "falls",
         "forecast",
         "generation",
         "planned",
@@ -56,6 +58,8 @@ class Member:
         self.surprised_until = -inf
         self.work: tuple[Work, ...] = ()
         self.assignment: Assignment | None = None
+        self.falls: tuple[tuple[float, float], ...] = ()
+        self.fallen: float | None = None
         self.sequence = 0
         self.generation = -1
         self.current_from = 0
@@ -89,8 +93,20 @@ class Member:
 
     @property
     def rate(self) -> float:
-        """The rate of the newest grant."""
-        return self.assignment.fill_rate if self.assignment else 0.0
+        """The rate of the newest grant, as of the last `settle`."""
+        if self.assignment is None:
+            return 0.0
+        return self.assignment.fill_rate if self.fallen is None else self.fallen
+
+    def granted(self, assignment: Assignment, falls: tuple[tuple[float, float], ...] = ()) -> None:
+        """The newest grant, and when its rate falls by itself."""
+        self.assignment, self.falls, self.fallen = assignment, falls, None
+
+    def settle(self, now: float) -> None:
+        """Let falls of the newest grant that are past count."""
+        while self.falls and self.falls[0][0] <= now:
+            (_, self.fallen), *rest = self.falls
+            self.falls = tuple(rest)
 
     def rate_seconds(self) -> float:
         return self.report.interval_seconds + REPORT_MARGIN_SECONDS if self.report else 0.0

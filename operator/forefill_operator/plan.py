@@ -69,7 +69,7 @@ def plan(
     """Divide what the terms hand out among the clients in `rows`, first among their groups."""
     available = available_rate(terms, reserved, policy.spec.fill_rate.max)
     pool_rate = POOL_SHARE * available if len(rows) > 1 else 0.0
-    rates, levels = _divide(policy, roster, rows, groups, available - pool_rate)
+    rates, levels = _divide(policy, roster, rows, groups, available - pool_rate, now)
     return Plan(
         generation=policy.generation,
         made_at=now,
@@ -88,7 +88,7 @@ def available_rate(terms: Terms, reserved: float, highest_rate: float) -> float:
 
 
 def _divide(
-    policy: TokenPolicy, roster: Roster, rows: NDArray[np.intp], groups: Sequence[Group], capacity: float
+    policy: TokenPolicy, roster: Roster, rows: NDArray[np.intp], groups: Sequence[Group], capacity: float, now: float
 ) -> tuple[Column, dict[int, Level]]:
     rates = np.zeros(len(rows))
     present, inverse = np.unique(roster.group[rows], return_inverse=True)
@@ -96,7 +96,7 @@ def _divide(
     served = [groups[index] for index in present.tolist()]
     whole = sum(group.weight for group in served)
     claims = [
-        _claims(policy, roster, rows[part], capacity * group.weight / whole)
+        _claims(policy, roster, rows[part], capacity * group.weight / whole, now)
         for part, group in zip(parts, served, strict=True)
     ]
     levels: dict[int, Level] = {}
@@ -123,15 +123,16 @@ def _shares(capacity: float, claims: Sequence[Claims], groups: Sequence[Group]) 
     )
 
 
-def _claims(policy: TokenPolicy, roster: Roster, rows: NDArray[np.intp], group_share: float) -> Claims:
+def _claims(policy: TokenPolicy, roster: Roster, rows: NDArray[np.intp], group_share: float, now: float) -> Claims:
     """A forecast below what the last window asked for takes nobody under the smaller of that and its weighted share.
 
     A spread is believed up to the larger of request and share: uncertainty can't be claimed without bound.
     """
     weight, known = roster.weight[rows], roster.known[rows]
     share = group_share * weight / total(weight)
-    asked = np.minimum(roster.request[rows] + roster.declared[rows], policy.spec.fill_rate.max)
-    asked = np.maximum(np.maximum(asked, np.minimum(roster.reactive[rows], share)), IDLE_PART * share)
+    backlog = roster.backlog(rows, now) / policy.spec.report.interval_seconds
+    asked = np.minimum(roster.request[rows] + backlog + roster.declared[rows], policy.spec.fill_rate.max)
+    asked = np.maximum(np.maximum(asked, np.minimum(roster.reactive[rows] + backlog, share)), IDLE_PART * share)
     request = np.where(known, asked, share)
     spread = np.where(known, np.minimum(roster.spread[rows], np.maximum(request, share)), 0.0)
     return Claims(

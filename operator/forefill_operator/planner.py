@@ -36,6 +36,10 @@ PERIOD_SECONDS = 1.0
 LEAD_SECONDS = 2.0
 # Demand above the forecast is taken to go on for this long, unless it is told of again.
 SURPRISED_SECONDS = 3.0
+# So many clients are given lump tokens at once without having reported.
+MOST_HELPED = 3
+# A rate that falls by less than this part needs no step.
+SMALLEST_FALL = 0.02
 
 
 class Planner:
@@ -74,12 +78,12 @@ class Planner:
                 self._write(row, member.demand)
         roster.fresh_until[row] = member.fresh_until
 
-    def expect(self, member: Member, demand: Demand) -> None:
+    def expect(self, member: Member, demand: Demand, now: float) -> None:
         """Take this for what the client needs."""
         self.meet(member)
         before, member.demand = member.demand, demand
         self._requested += demand.request - (before.request if before else 0.0)
-        self._write(self.roster.row_of(member.client.pod_uid), demand)
+        self._write(self.roster.row_of(member.client.pod_uid), demand, now)
 
     def observe(self, member: Member, entry: PolicyReport, now: float) -> None:
         """Learn from a report that was not counted before."""
@@ -92,7 +96,7 @@ class Planner:
         interval = spec.report.interval_seconds
         demand = demand_of(entry, member.window, member.appraisal, owed, interval, spec.fill_rate.max)
         member.work = declared(entry.expectations, now, spec.fill_rate.max) + self._surprise(member, entry, now)
-        self.expect(member, demand)
+        self.expect(member, demand, now)
         row = self.roster.row_of(client.pod_uid)
         self.roster.weight[row] = member.priority
         self.roster.judge(row, member.appraisal.verdict)
@@ -116,7 +120,7 @@ class Planner:
         member.surprised_until = now + lasts
         return (Work(now, now + lasts, rate),)
 
-    def served(self, member: Member, lump_tokens: float) -> None:
+    def served(self, member: Member, lump_tokens: float, now: float) -> None:
         """So much of what waits gets tokens apart from the rate."""
         if member.demand is not None and lump_tokens > 0.0:
             less = lump_tokens / self.policy.spec.report.interval_seconds
@@ -129,7 +133,22 @@ class Planner:
                     reactive=max(demand.reactive - less, 0.0),
                     waiting=demand.waiting - lump_tokens,
                 ),
+                now,
             )
+
+    def helped(self, member: Member, lump_tokens: float, now: float) -> None:
+        """Tokens went to what is believed to wait still."""
+        row = self.roster.row_of(member.client.pod_uid)
+        rows = np.array([row])
+        self.roster.waiting[row] = float(self.roster.backlog(rows, now)[0]) - lump_tokens
+        self.roster.heard_at[row] = now
+
+    def backlogs(self, now: float) -> list[tuple[float, str]]:
+        """Tokens that still wait and for whom, most first; only the first few."""
+        rows = self.roster.fresh(now)
+        waiting = self.roster.backlog(rows, now)
+        most = np.argsort(-waiting, kind="stable")[:MOST_HELPED]
+        return [(float(waiting[place]), self.roster.uids[rows[place]]) for place in most if waiting[place] > 0.0]
 
     def granted(self, member: Member) -> None:
         """The member's newest grant is another one."""
@@ -143,9 +162,10 @@ class Planner:
         self.roster.remove(uid)
         self.appraiser.forget(uid, now)
 
-    def _write(self, row: int, demand: Demand) -> None:
-        roster = self.roster
-        roster.request[row], roster.reactive[row], roster.spread[row] = demand.request, demand.reactive, demand.spread
+    def _write(self, row: int, demand: Demand, now: float = 0.0) -> None:
+        roster, backlog = self.roster, demand.waiting / self.policy.spec.report.interval_seconds
+        roster.request[row], roster.reactive[row] = demand.request - backlog, demand.reactive - backlog
+        roster.spread[row], roster.waiting[row], roster.heard_at[row] = demand.spread, demand.waiting, now
         roster.known[row] = True
 
     # Plans
@@ -168,6 +188,9 @@ class Planner:
     def _declare(self, members: Iterable[Member], now: float) -> None:
         self.roster.declared[:] = 0.0
         for member in members:
+            if member.falls:
+                member.settle(now)
+                self.granted(member)
             if member.work:
                 member.work = tuple(work for work in member.work if work.ends > now)
                 rate = declared_rate(member.work, now, now + LEAD_SECONDS)
@@ -176,7 +199,8 @@ class Planner:
     def _shape(self, rows: "np.typing.NDArray[np.intp]", now: float) -> Terms:
         roster = self.roster
         known = rows[roster.known[rows]]
-        requested = fsum((roster.request[known] + roster.declared[known]).tolist())
+        backlog = roster.backlog(known, now) / self.policy.spec.report.interval_seconds
+        requested = fsum((roster.request[known] + backlog + roster.declared[known]).tolist())
         self._score(fsum(roster.offered[known].tolist()), requested, now)
         latencies = roster.latency[known]
         latencies = latencies[~np.isnan(latencies)]
@@ -224,19 +248,35 @@ class Planner:
         most = plan.available_rate(terms, self.plan.reserved, self.policy.spec.fill_rate.max)
         return max(most - self.plan.pool_rate, 0.0)
 
+    def falls(self, member: Member, rate: float, until: float) -> tuple[tuple[float, float], ...]:
+        """When what the member has declared ends, and the rate that is enough from then on; before `until`."""
+        falls = []
+        for end in sorted({work.ends for work in member.work if work.ends < until}):
+            deserved = self._deserved(member, declared_rate(member.work, end, until))
+            if deserved is not None and deserved < (1.0 - SMALLEST_FALL) * rate:
+                rate = deserved
+                falls.append((end, rate))
+        return tuple(falls)
+
+    def _deserved(self, member: Member, coming: float) -> float | None:
+        """At the level of the newest plan, with so much declared work, tokens/s; None while nothing is known."""
+        level = self.plan.levels.get(int(self.roster.group[self.roster.row_of(member.client.pod_uid)]))
+        if member.demand is None or level is None:
+            return None
+        demand = member.demand
+        request = min(demand.request + coming, self.policy.spec.fill_rate.max)
+        return plan.rate_between_plans(level, request, demand.reactive, demand.spread, member.priority)
+
     def welcome(self, member: Member, clients: int) -> None:
         """A newcomer gets an equal share of what there is, as far as that is free."""
         self.promise(member, self.available() / max(clients, 1))
 
     def revise(self, member: Member, now: float) -> None:
         """What the newest plan would have given for the request as it is now, as far as there is room."""
-        uid = member.client.pod_uid
-        level = self.plan.levels.get(int(self.roster.group[self.roster.row_of(uid)]))
-        if member.demand is None or member.planned is None or level is None:
+        coming = declared_rate(member.work, now, now + LEAD_SECONDS)
+        self.roster.declared[self.roster.row_of(member.client.pod_uid)] = coming
+        wanted = self._deserved(member, coming)
+        if wanted is None or member.planned is None:
             return
-        demand, row = member.demand, self.roster.row_of(uid)
-        self.roster.declared[row] = coming = declared_rate(member.work, now, now + LEAD_SECONDS)
-        request = min(demand.request + coming, self.policy.spec.fill_rate.max)
-        wanted = plan.rate_between_plans(level, request, demand.reactive, demand.spread, member.priority)
         free = max(self.available() - self._promised, 0.0) if not member.is_judged else 0.0
         self.promise(member, min(wanted, member.planned + free))

@@ -13,6 +13,8 @@ _NUMBERS = {
     "reactive": 0.0,
     "spread": 0.0,
     "declared": 0.0,
+    "waiting": 0.0,
+    "heard_at": 0.0,
     "weight": 1.0,
     "granted": 0.0,
     "offered": 0.0,
@@ -25,6 +27,8 @@ _NUMBERS = {
 class Roster:
     """Rates are tokens/s, `latency` seconds (NaN: none), `verdict` an index into VERDICTS.
 
+    `request` and `reactive` are without backlog: of that `waiting` tokens were there at `heard_at`.
+
     A client takes part in plans until `fresh_until`, monotonic seconds; `known` says whether it has said what it needs.
     `granted` is the rate of its newest grant.
     """
@@ -35,6 +39,8 @@ class Roster:
     reactive: NDArray[np.float64]
     spread: NDArray[np.float64]
     declared: NDArray[np.float64]
+    waiting: NDArray[np.float64]
+    heard_at: NDArray[np.float64]
     weight: NDArray[np.float64]
     granted: NDArray[np.float64]
     offered: NDArray[np.float64]
@@ -78,6 +84,11 @@ class Roster:
     def fresh(self, now: float) -> NDArray[np.intp]:
         """Rows of the clients that take part in a plan."""
         return np.flatnonzero(self.fresh_until > now)
+
+    def backlog(self, rows: NDArray[np.intp], now: float) -> NDArray[np.float64]:
+        """Tokens that may still wait: what was told, less what the rate has served since beyond the usual demand."""
+        served = np.maximum(self.granted[rows] - self.request[rows], 0.0) * (now - self.heard_at[rows])
+        return np.maximum(self.waiting[rows] - served, 0.0)
 
     def silent(self, now: float) -> list[str]:
         """Clients that have a row and take no part."""

@@ -4,9 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from forefill_operator import schema
 from forefill_operator.policy import TokenPolicy, parse_policy
+
+# How long a case takes says more of the machine than of the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 MANIFEST: Mapping[str, Any] = {
     "apiVersion": "forefill.io/v1alpha1",
