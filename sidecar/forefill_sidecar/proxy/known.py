@@ -2,9 +2,10 @@
 again, and the same bytes mean the same; only heads that passed the grammar are remembered.
 """
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Final
 
 from msgspec import Struct
 
@@ -14,11 +15,12 @@ from forefill_sidecar.proxy.address import Address
 from forefill_sidecar.proxy.head import RequestHead, ResponseHead, parse_request, parse_response
 from forefill_sidecar.proxy.wishes import Wishes
 
-_T = TypeVar("_T")
-
 # Bounds what is remembered to about 1 MB a direction.
 KNOWN_HEADS: Final = 256
 KNOWN_HEAD_BYTES: Final = 2048
+# W3C Trace Context §3.2, in the two spellings that libraries use.
+_TRACED: Final = b"raceparent: "
+_TRACEPARENT: Final = re.compile(rb"\r\n([Tt]raceparent: [0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})(?=\r\n)")
 # RFC 9110 §9.2.2. Only these may be sent a second time when a kept connection turns out to be closed.
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"))
 
@@ -47,7 +49,10 @@ class Response(Struct, frozen=True, gc=False):
 
 
 def requests(address: Address, rule: CostRule) -> Callable[[bytes], Request]:
-    """A reader of heads for that upstream under that rule; it raises BadHead with the status to answer."""
+    """A reader of heads for that upstream under that rule; it raises BadHead with the status to answer.
+
+    The heads of traced clients differ in one line alone. It is cut out, and the rest is a known head again.
+    """
 
     def read(raw: bytes) -> Request:
         head = parse_request(raw)
@@ -62,7 +67,51 @@ def requests(address: Address, rule: CostRule) -> Callable[[bytes], Request]:
             not has_body and head.method != b"HEAD" and not rule.pointer,
         )
 
-    return _remembering(read)
+    known = lru_cache(KNOWN_HEADS)(read)
+    if rule.header == b"traceparent":
+        return read
+
+    def look(raw: bytes) -> Request:
+        if len(raw) > KNOWN_HEAD_BYTES:
+            return read(raw)
+        at = raw.find(_TRACED) - 3
+        line = _TRACEPARENT.match(raw, at) if at >= 0 else None
+        if line is None:
+            return known(raw)
+        request = known(raw[:at] + raw[line.end() :])
+        return read(raw) if request.head.names_fields else _with_line(request, line[1] + b"\r\n")
+
+    return look
+
+
+def _with_line(request: Request, line: bytes) -> Request:
+    """The same request with one more field line, before the others."""
+    old, wire = request.head, request.wire
+    head = RequestHead(
+        old.method,
+        old.target,
+        old.minor,
+        old.host,
+        line + old.lines,
+        old.content_length,
+        old.is_chunked,
+        old.keeps_alive,
+        old.expects_continue,
+        old.upgrade,
+        old.accepts_trailers,
+        old.asks,
+    )
+    # The request line and Host come first.
+    start = wire.index(b"\n", wire.index(b"\n") + 1) + 1
+    return Request(
+        head,
+        wire[:start] + line + wire[start:],
+        request.price,
+        request.wishes,
+        request.has_body,
+        request.may_repeat,
+        request.is_plain,
+    )
 
 
 def price(rule: CostRule, head: RequestHead) -> Price:
@@ -77,14 +126,9 @@ def _read_response(raw: bytes) -> Response:
     return Response(head, wire, wire == raw)
 
 
-def _remembering(read: Callable[[bytes], _T]) -> Callable[[bytes], _T]:
-    known = lru_cache(KNOWN_HEADS)(read)
-
-    def look(raw: bytes, limit: int = KNOWN_HEAD_BYTES) -> _T:
-        return known(raw) if len(raw) <= limit else read(raw)
-
-    return look
+_known_response = lru_cache(KNOWN_HEADS)(_read_response)
 
 
-# Raises BadHead with status 502.
-read_response: Final = _remembering(_read_response)
+def read_response(raw: bytes) -> Response:
+    """Raises BadHead with status 502."""
+    return _known_response(raw) if len(raw) <= KNOWN_HEAD_BYTES else _read_response(raw)
