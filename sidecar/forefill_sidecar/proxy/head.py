@@ -31,10 +31,7 @@ _NO_OPTIONS: Final[tuple[bytes, ...]] = ()
 
 
 class RequestHead(Struct, gc=False):
-    """A request's head. `lines` are the field lines that may be handed on, each with its CRLF; see Hop for `asks`.
-
-    `names_fields` tells that Connection made some of them hop-by-hop.
-    """
+    """A request's head. `lines` are the field lines that may be handed on, each with its CRLF; see Hop for `asks`."""
 
     method: bytes
     target: bytes
@@ -48,7 +45,6 @@ class RequestHead(Struct, gc=False):
     upgrade: bytes = b""
     accepts_trailers: bool = False
     asks: bool = False
-    names_fields: bool = False
 
     def field(self, name: bytes) -> bytes | None:
         """The value of the first field of that lower-case name."""
@@ -106,7 +102,6 @@ def parse_request(head: bytes) -> RequestHead:
     hop = Hop()
     lines = fields.read(head, match.end(3) + 2, hop, False, 431)
     options = _NO_OPTIONS
-    named: frozenset[bytes] = frozenset()
     if hop.connection:
         options = fields.options_of(hop)
         if named := fields.named_by(options):
@@ -128,7 +123,6 @@ def parse_request(head: bytes) -> RequestHead:
         hop.upgrade.lower() if hop.upgrade and b"upgrade" in options and minor == 1 else b"",
         bool(hop.te) and b"trailers" in hop.te.lower(),
         hop.asks,
-        bool(named),
     )
 
 

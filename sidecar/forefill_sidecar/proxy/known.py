@@ -78,8 +78,11 @@ def requests(address: Address, rule: CostRule) -> Callable[[bytes], Request]:
         line = _TRACEPARENT.match(raw, at) if at >= 0 else None
         if line is None:
             return known(raw)
-        request = known(raw[:at] + raw[line.end() :])
-        return read(raw) if request.head.names_fields else _with_line(request, line[1] + b"\r\n")
+        rest = raw[:at] + raw[line.end() :]
+        # Fields of one name keep their order, and one that Connection names is no field to hand on.
+        if b"traceparent" in rest.lower():
+            return read(raw)
+        return _with_line(known(rest), line[1] + b"\r\n")
 
     return look
 

@@ -185,7 +185,6 @@ def test_a_request_is_sorted_into_what_is_handed_on_and_what_is_not() -> None:
         expects_continue=False,
         upgrade=b"",
         accepts_trailers=True,
-        names_fields=True,
     )
 
 
