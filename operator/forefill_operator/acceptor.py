@@ -83,7 +83,7 @@ class Acceptor:
     def start(self, host: str, port: int, context: ssl.SSLContext) -> int:
         """Listen; the port in use. Raises OSError."""
         self._context = context
-        self._most_open = raise_open_files() - RESERVED_FILES
+        self._most_open = max(1, raise_open_files() - RESERVED_FILES)
         loop = asyncio.get_running_loop()
         for listening in _listen(host, port):
             self._sockets.append(listening)

@@ -5,6 +5,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from math import ceil
 
 from msgspec.structs import replace
 
@@ -15,6 +16,7 @@ from forefill_operator.door import Admitted, Door
 from forefill_operator.door_metrics import DoorMetrics
 from forefill_operator.identity import Authenticator
 from forefill_operator.metrics import Metrics
+from forefill_operator.profiles.profiles import Profiles
 from forefill_operator.session import CLOSE_AFTER_BAD_FRAMES, MESSAGES_PER_SECOND, Session
 from forefill_operator.tickets import BadTicket, Key
 from forefill_operator.upgrade import Upgrade
@@ -24,9 +26,11 @@ __all__ = ["CLOSE_AFTER_BAD_FRAMES", "MESSAGES_PER_SECOND", "Session", "StreamSe
 
 # A frame over the protocol's bound is refused with a sentence; one over this is not even read to its end.
 HARD_FRAME_BYTES = 4 * codec.MAX_FRAME_BYTES
-# How often streams are looked at for what is overdue, and how many that came on a ticket are reviewed each time.
+# How often streams are looked at for what is overdue, and those that came on a ticket are reviewed: some at once, and
+# so many a turn that all of them have been within half of the time for which a ticket opens a stream.
 SWEEP_SECONDS = 1.0
-REVIEWS_A_TURN = 20
+REVIEWS_AT_ONCE = 20
+REVIEW_ALL_SECONDS = tickets.LIFE_SECONDS / 2
 
 _log = logging.getLogger("forefill.stream")
 Clock = Callable[[], float]
@@ -48,10 +52,12 @@ class StreamServer:
         keys: Callable[[], Sequence[Key]] | None = None,
         ready: Callable[[], str | None] = lambda: None,
         wall_clock: Clock = time.time,
+        profiles: Profiles | None = None,
     ) -> None:
         own = (tickets.make_key(wall_clock()),)
         self.controller = controller
         self.metrics = metrics
+        self.profiles = profiles or Profiles(controller.policy, metrics.registry)
         self.door_metrics = DoorMetrics(metrics.registry)
         self.clock = clock
         self.wall_clock = wall_clock
@@ -149,10 +155,16 @@ class StreamServer:
 
     async def review(self) -> None:
         """Ask about some of those who came on a ticket, in their order, as long as there are answers."""
-        for session in list(self._unreviewed)[:REVIEWS_A_TURN]:
-            if not await session.review():
+        turn = max(REVIEWS_AT_ONCE, ceil(len(self._unreviewed) * SWEEP_SECONDS / REVIEW_ALL_SECONDS))
+        waiting = list(self._unreviewed)[:turn]
+        for start in range(0, turn, REVIEWS_AT_ONCE):
+            some = waiting[start : start + REVIEWS_AT_ONCE]
+            answered = await asyncio.gather(*(session.review() for session in some))
+            for session, has_answer in zip(some, answered, strict=True):
+                if has_answer:
+                    self._unreviewed.pop(session, None)
+            if not all(answered):
                 return
-            self._unreviewed.pop(session, None)
 
     # Tickets and authorities
 
@@ -167,7 +179,10 @@ class StreamServer:
         return sum(session.ca_fingerprint != self._ca_fingerprint for session in self.open)
 
     def stamped(self, assignment: messages.Assignment, session: Session) -> messages.Assignment:
-        """With a ticket, and with the CA bundle once a stream when the sidecar does not name it."""
+        """With a ticket; once a stream with the CA bundle when the sidecar does not name it, and with what it inherits.
+
+        A pod that holds no grant when it greets is new: what its workload usually offers goes to it with the answer.
+        """
         now, admitted = self.wall_clock(), session.admitted
         policy = self.controller.policy(assignment.policy)
         named = vouching.named_labels(policy) if policy else ()
@@ -177,7 +192,12 @@ class StreamServer:
         ca_bundle = ""
         if self._ca_fingerprint not in (session.ca_fingerprint, session.sent_ca):
             ca_bundle, session.sent_ca = self._ca_bundle, self._ca_fingerprint
-        return replace(assignment, ticket=tickets.seal(ticket, tickets.signing(self._keys(), now)), ca_bundle=ca_bundle)
+        inherited = None
+        if assignment.answers == 0 and assignment.policy in session.new_to:
+            session.new_to -= {assignment.policy}
+            inherited = self.profiles.inherited(admitted.client, assignment.policy, self.clock())
+        seal = tickets.seal(ticket, tickets.signing(self._keys(), now))
+        return replace(assignment, ticket=seal, ca_bundle=ca_bundle, inherited=inherited)
 
     def proven(self, session: Session, holding: messages.Holding) -> messages.Holding:
         """What an operator that has just started may believe."""

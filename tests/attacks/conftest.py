@@ -74,7 +74,7 @@ class Peer(WSListener):
         self.transport.send(WSMsgType.BINARY, data)
 
     async def next(self) -> messages.Down:
-        return await asyncio.wait_for(self.received.get(), 5.0)
+        return await asyncio.wait_for(self.received.get(), 20.0)
 
     async def refused(self) -> tuple[int, str]:
         answer = await self.next()
@@ -155,7 +155,7 @@ class Target:
         return self.server.controller.figures(time.monotonic())[policy].held
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(20.0):
             while not condition():
                 await asyncio.sleep(0.01)
 

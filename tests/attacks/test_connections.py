@@ -42,7 +42,7 @@ async def test_plaintext_is_not_answered(target: Target) -> None:
     async with target.raw() as (reader, writer):
         writer.write(b"GET /v1/stream HTTP/1.1\r\nAuthorization: Bearer token-a\r\n\r\n")
         with contextlib.suppress(ConnectionError):
-            answer = await asyncio.wait_for(reader.read(), 5.0)
+            answer = await asyncio.wait_for(reader.read(), 20.0)
             assert not answer.startswith(b"HTTP")
     await target.until(lambda: target.count("connections_refused", reason="handshake") == 1.0)
     await still_serves(target)
@@ -51,7 +51,7 @@ async def test_plaintext_is_not_answered(target: Target) -> None:
 async def test_a_handshake_that_never_ends_is_cut_off(target: Target) -> None:
     async with target.raw() as (reader, _):
         with contextlib.suppress(ConnectionError):
-            assert await asyncio.wait_for(reader.read(), HANDSHAKE_SECONDS + 5.0) == b""
+            assert await asyncio.wait_for(reader.read(), HANDSHAKE_SECONDS + 20.0) == b""
     assert target.count("connections_refused", reason="handshake") == 1.0
 
 
@@ -85,7 +85,7 @@ async def test_an_address_that_failed_too_often_is_closed_unread_for_a_while(tar
 async def test_a_flood_of_header_is_refused(head: bytes, target: Target) -> None:
     async with target.raw(target.trusting) as (reader, writer):
         writer.write(head)
-        answer = await asyncio.wait_for(reader.read(), 5.0)
+        answer = await asyncio.wait_for(reader.read(), 20.0)
     assert answer.startswith(b"HTTP/1.1 400 Bad Request")
     assert f"the request head exceeds {MAX_HEAD_BYTES} bytes".encode() in answer
     assert target.count("upgrades_rejected", code="400") == 1.0
@@ -102,7 +102,7 @@ async def test_a_head_that_comes_drop_by_drop_is_cut_off(target: Target) -> None
                     await asyncio.sleep(0.1)
 
         dripping = asyncio.create_task(drip())
-        answer = await asyncio.wait_for(reader.read(), 10.0)
+        answer = await asyncio.wait_for(reader.read(), 20.0)
         dripping.cancel()
     assert answer.startswith(b"HTTP/1.1 408 Request Timeout")
 
@@ -121,7 +121,7 @@ async def test_a_head_that_comes_drop_by_drop_is_cut_off(target: Target) -> None
 async def test_nothing_but_the_stream_is_served(request_line: bytes, status: bytes, target: Target) -> None:
     async with target.raw(target.trusting) as (reader, writer):
         writer.write(request_line + b"\r\nAuthorization: Bearer token-a\r\n\r\n")
-        answer = await asyncio.wait_for(reader.read(), 5.0)
+        answer = await asyncio.wait_for(reader.read(), 20.0)
     assert answer.split(b" ")[1] == status
 
 
@@ -131,7 +131,7 @@ async def test_an_upgrade_that_is_no_websocket_leaves_nothing_open(more: bytes, 
         path = messages.STREAM_PATH.encode()
         writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer token-a\r\n" + more + b"\r\n")
         with contextlib.suppress(ConnectionError):
-            assert b" 101 " not in await asyncio.wait_for(reader.read(), 5.0)
+            assert b" 101 " not in await asyncio.wait_for(reader.read(), 20.0)
     assert (target.server.open, target.server.door.streams.total) == ({}, 0)
     await still_serves(target)
     assert target.count("upgrades_rejected", code="400") == 1.0

@@ -104,7 +104,7 @@ class Running:
         tls.load_pair(self.context, pair.certificate, pair.key)
 
     async def until(self, condition: Any) -> None:
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(60.0):
             while not condition():
                 await asyncio.sleep(0.01)
 

@@ -24,7 +24,7 @@ MOST_REFUSED = 10_000
 # Far above the length of a service account's token; checked before anything is sent.
 LONGEST_TOKEN = 16_384
 # What the API server is asked at most; who comes on a ticket waits for its turn with an open stream.
-REVIEWS_PER_SECOND, REVIEWS_AT_ONCE = 100.0, 400.0
+REVIEWS_PER_SECOND, REVIEWS_AT_ONCE = 200.0, 400.0
 
 UNKNOWN = "the API server does not know the token"
 
