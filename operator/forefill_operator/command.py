@@ -15,8 +15,8 @@ DESCRIPTION = """\
 Adds up the forecasts of every sidecar, computes the fill rate of each TokenPolicy and divides it.
 
 Without a cluster, policies come from YAML files, which are read again when they change, and sidecars are known by the
-tokens of a CSV file (token,name,uid[,namespace]). A certificate for 127.0.0.1 and localhost is made in the state
-folder, and the CA that sidecars must trust is written beside it as ca.crt.
+tokens of a CSV file (token,name,uid[,namespace[,workload]]). A certificate for 127.0.0.1 and localhost is made in the
+state folder, and the CA that sidecars must trust is written beside it as ca.crt.
 """
 
 

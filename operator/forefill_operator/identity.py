@@ -37,8 +37,8 @@ class BadTokenFile(ValueError):
 class StaticTokens:
     """Tokens from a file, for an operator without a cluster.
 
-    The file is CSV as `kube-apiserver --token-auth-file` reads it: token, name, uid, and optionally a namespace.
-    It is read again when it changes.
+    The file is CSV: token, name, uid, and optionally a namespace and the workload that the pod is one of. It is read
+    again when it changes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -91,9 +91,10 @@ def read_tokens(lines: Iterable[str], source: str) -> list[tuple[str, Client]]:
         fields = [field.strip() for field in row]
         if not any(fields) or fields[0].startswith("#"):
             continue
-        if len(fields) not in (3, 4) or not all(fields):
+        if len(fields) not in (3, 4, 5) or not all(fields):
             found = f"{len(fields)} fields" if all(fields) else "an empty field"
-            raise BadTokenFile(f"{source} line {number}: expected token,name,uid[,namespace], found {found}")
-        token, name, uid, namespace = [*fields, "default"][:4]
-        pairs.append((token, Client(namespace=namespace, service_account="static", pod=name, pod_uid=uid, labels={})))
+            raise BadTokenFile(f"{source} line {number}: expected token,name,uid[,namespace[,workload]], found {found}")
+        token, name, uid, *rest = fields
+        namespace, workload = [*rest, *("default", "")[len(rest) :]]
+        pairs.append((token, Client(namespace, "static", name, uid, {}, workload)))
     return pairs

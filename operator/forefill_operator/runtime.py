@@ -7,12 +7,14 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from forefill_operator.controller import TICK_SECONDS, Controller
 from forefill_operator.explanation.answers import Answer, answer
 from forefill_operator.health import Health
 from forefill_operator.identity import Authenticator
 from forefill_operator.metrics import Metrics
+from forefill_operator.profiles.profiles import Profiles
 from forefill_operator.stream_server import StreamServer
 from forefill_operator.tickets import Key
 from forefill_operator.usage import Address
@@ -27,7 +29,10 @@ Chore = Callable[[], Awaitable[None]]
 
 @dataclass
 class Runtime:
-    """`chores` run beside the loop until the end; `alive` adds a reason not to be to its own; `keys` sign tickets."""
+    """`chores` run beside the loop until the end; `alive` adds a reason not to be to its own; `keys` sign tickets.
+
+    `profiles_kept` is the file in which what is known of workloads outlives the operator, if it is to.
+    """
 
     controller: Controller
     authenticator: Authenticator
@@ -40,11 +45,19 @@ class Runtime:
     ready: Callable[[], str | None] = lambda: None
     clock: Clock = time.monotonic
     keys: Callable[[], Sequence[Key]] | None = None
+    profiles_kept: Path | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
+        self.profiles = Profiles(self.controller.policy, self.metrics.registry, self.profiles_kept)
         self.server = StreamServer(
-            self.controller, self.authenticator, self.metrics, self.clock, keys=self.keys, ready=lambda: self.ready()
+            self.controller,
+            self.authenticator,
+            self.metrics,
+            self.clock,
+            keys=self.keys,
+            ready=lambda: self.ready(),
+            profiles=self.profiles,
         )
         self._ticked_at = self.clock()
 
@@ -57,7 +70,8 @@ class Runtime:
             where = self.stream[0], port, self.health[0], health_port
             _log.info("streams on %s:%d, health and metrics on %s:%d", *where)
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._tick()), *(group.create_task(_run(chore)) for chore in self.chores)]
+                chores = [self._tick, self.profiles.run, *self.chores]
+                tasks = [group.create_task(_run(chore)) for chore in chores]
                 await self._stopped(tasks)
                 for task in tasks:
                     task.cancel()
@@ -66,9 +80,11 @@ class Runtime:
             await health.close()
 
     def stop_on_signals(self) -> None:
+        """SIGTERM and SIGINT stop; SIGUSR1 fits every workload now."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
+        loop.add_signal_handler(signal.SIGUSR1, self.profiles.ask)
 
     async def _stopped(self, tasks: Sequence["asyncio.Task[None]"]) -> None:
         stop = asyncio.get_running_loop().create_task(self.stopping.wait())

@@ -33,8 +33,8 @@ class Session(WSListener):
     """A stream that `admitted` holds. It is its pod's from its hello on."""
 
     __slots__ = (
-        "_arrival", "_bad_frames", "_heard_at", "_opened_at", "_pace", "_renewing", "_server", "_to_renew", "admitted",
-        "ca_fingerprint", "sent_ca", "transport",
+        "_arrival", "_bad_frames", "_heard_at", "_opened_at", "_pace", "_renewing", "_sequence", "_server", "_to_renew",
+        "admitted", "ca_fingerprint", "new_to", "sent_ca", "transport",
     )  # fmt: skip
 
     def __init__(self, server: "StreamServer", admitted: Admitted, arrival: Arrival) -> None:
@@ -44,6 +44,9 @@ class Session(WSListener):
         self.transport: WSTransport
         self.ca_fingerprint = ""
         self.sent_ca = ""
+        # Policies that the pod has no grant of when it greets.
+        self.new_to: frozenset[str] = frozenset()
+        self._sequence = 0
         self._opened_at = self._heard_at = server.clock()
         self._pace = Pace(MESSAGES_PER_SECOND)
         self._bad_frames = 0
@@ -166,12 +169,16 @@ class Session(WSListener):
         controller, client = self._server.controller, self.admitted.client
         match message:
             case messages.Report():
+                if message.sequence > self._sequence:
+                    self._sequence = message.sequence
+                    self._server.profiles.heard(client, message, now)
                 return controller.report(client, message, now)
             case messages.Ack():
                 self.ca_fingerprint = message.ca_fingerprint or self.ca_fingerprint
                 return controller.ack(client.pod_uid, message, now)
             case messages.Hello():
                 self.ca_fingerprint = message.ca_fingerprint
+                self.new_to = frozenset(each.policy for each in message.holdings if not each.grant_sequence)
                 self._server.introduce(self)
                 return controller.hello(client, self._proven(message), now)
             case messages.Goodbye():

@@ -69,6 +69,7 @@ async def _serve(
         stream=options.listen,
         health=options.health or ("127.0.0.1", 0),
         keys=lambda: keys,
+        profiles_kept=options.state / "profiles",
     )
     runtime.chores = [
         lambda: folder.follow(controller, runtime.server, served, metrics, runtime.clock),

@@ -83,7 +83,7 @@ def test_a_manifest_that_is_no_yaml_is_named(folder: Path, capsys: pytest.Captur
     ("content", "words"),
     [
         (None, ": No such file or directory"),
-        (b"one,web-0\n", " line 1: expected token,name,uid[,namespace], found 2 fields"),
+        (b"one,web-0\n", " line 1: expected token,name,uid[,namespace[,workload]], found 2 fields"),
         (b"one,web-0,uid-0\n\xff\n", ": byte 16 is not UTF-8"),
     ],
     ids=["missing", "bad line", "not UTF-8"],

@@ -6,15 +6,16 @@ from forefill_operator.client import Client
 from forefill_operator.identity import BadTokenFile, Rejected, StaticTokens, read_tokens
 
 
-def pod(name: str, uid: str, namespace: str = "default") -> Client:
-    return Client(namespace=namespace, service_account="static", pod=name, pod_uid=uid)
+def pod(name: str, uid: str, namespace: str = "default", workload: str = "") -> Client:
+    return Client(namespace, "static", name, uid, workload=workload)
 
 
 def test_a_line_is_a_token_and_its_pod() -> None:
-    lines = ["# token,name,uid[,namespace]", "", "one, web-0 ,uid-0", 'two,"web-1",uid-1,shop']
+    lines = ["# a comment", "", "one, web-0 ,uid-0", 'two,"web-1",uid-1,shop', "three,web-2,uid-2,shop,Deployment/web"]
     assert read_tokens(lines, "tokens.csv") == [
         ("one", pod("web-0", "uid-0")),
         ("two", pod("web-1", "uid-1", "shop")),
+        ("three", pod("web-2", "uid-2", "shop", "Deployment/web")),
     ]
 
 
@@ -23,7 +24,7 @@ def test_a_line_is_a_token_and_its_pod() -> None:
     [
         ("one", "1 fields"),
         ("one,web-0", "2 fields"),
-        ("one,web-0,uid-0,shop,more", "5 fields"),
+        ("one,web-0,uid-0,shop,Deployment/web,more", "6 fields"),
         (",web-0,uid-0", "an empty field"),
         ("one,,uid-0", "an empty field"),
         ("one,web-0,", "an empty field"),
@@ -33,7 +34,7 @@ def test_a_line_is_a_token_and_its_pod() -> None:
 def test_a_line_that_is_no_token_is_named(line: str, found: str) -> None:
     with pytest.raises(BadTokenFile) as caught:
         read_tokens(["good,web-9,uid-9", line], "tokens.csv")
-    assert str(caught.value) == f"tokens.csv line 2: expected token,name,uid[,namespace], found {found}"
+    assert str(caught.value) == f"tokens.csv line 2: expected token,name,uid[,namespace[,workload]], found {found}"
 
 
 def test_a_token_is_never_in_the_sentence() -> None:

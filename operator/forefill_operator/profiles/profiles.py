@@ -1,0 +1,145 @@
+"""Where reports, fits and new pods meet: what the loop and the streams call."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from forefill_operator import selection
+from forefill_operator.client import Client
+from forefill_operator.policy import TokenPolicy
+from forefill_operator.profiles import fitting, inheritance
+from forefill_operator.profiles.calendar import DAY_SECONDS, Calendar, second_of_week
+from forefill_operator.profiles.fitting import FitFailed
+from forefill_operator.profiles.metrics import ProfileMetrics
+from forefill_operator.profiles.past import Past
+from forefill_operator.profiles.pasts import Key, Pasts
+from forefill_operator.profiles.shelf import Shelf
+from forefill_operator.profiles.tasks import LEAST_WINDOWS, Task
+from forefill_protocol.messages import Inherited, Report
+
+# Fits begin in these hours after midnight UTC, each operator's at a moment of its own.
+FIRST_HOUR, HOURS = 1.0, 3.0
+# So many workloads a process: at most 1.2 MB to hand over.
+BATCH = 8
+
+_log = logging.getLogger("forefill.profiles")
+Clock = Callable[[], float]
+
+
+class Profiles:
+    """`policy` looks a policy up by its key; `kept` is the file that outlives the operator, if any."""
+
+    def __init__(
+        self,
+        policy: Callable[[str], TokenPolicy | None],
+        registry: CollectorRegistry,
+        kept: Path | None = None,
+        wall_clock: Clock = time.time,
+    ) -> None:
+        self._policy = policy
+        self._metrics = ProfileMetrics(registry)
+        self._shelf = Shelf(kept) if kept else None
+        self._wall_clock = wall_clock
+        self._calendar = Calendar()
+        self._pasts = Pasts()
+        self._asked = asyncio.Event()
+        self._minute = FIRST_HOUR * 3600.0 + random.uniform(0.0, HOURS * 3600.0)
+
+    def heard(self, client: Client, report: Report, now: float) -> None:
+        """Learn from one new report; `now` is monotonic. Pods of no workload or that are not admitted teach nothing."""
+        if not client.workload:
+            return
+        wall_now = self._wall_clock()
+        for entry in report.entries:
+            policy = self._policy(entry.policy)
+            if policy is None or not selection.admits(policy, client.namespace, client.labels):
+                continue
+            spec = policy.spec
+            past = self._pasts.heard(_key(entry.policy, client), spec.report.interval_seconds, now)
+            if past is not None:
+                past.hear(client.pod_uid, entry, self._calendar.quarter(wall_now, spec.forecast.time_zone), now)
+
+    def inherited(self, client: Client, policy: str, now: float) -> Inherited | None:
+        """What a new pod begins with, where its workload is known."""
+        past = self._pasts.get(_key(policy, client)) if client.workload else None
+        found = inheritance.inherited(past, client.pod_uid, now) if past else None
+        if found is not None:
+            self._metrics.inherited()
+        return found
+
+    def best(self, policy: str) -> dict[str, tuple[str, float]]:
+        """By workload: the model that would serve it best, and its skill."""
+        return {
+            key.workload: (past.fitted.best, past.fitted.skills[past.fitted.best])
+            for key, past in self._pasts
+            if key.policy == policy and past.fitted
+        }
+
+    def ask(self) -> None:
+        """Fit now."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Fit every night and whenever asked, until cancelled."""
+        if self._shelf:
+            self._pasts.restore(await asyncio.to_thread(self._shelf.read))
+        try:
+            while True:
+                await self._night()
+                await self.fit()
+        finally:
+            self._keep()
+
+    async def _night(self) -> None:
+        self._asked.clear()
+        try:
+            async with asyncio.timeout(self._seconds_to_night()):
+                await self._asked.wait()
+        except TimeoutError:
+            pass
+
+    def _seconds_to_night(self) -> float:
+        return (self._minute - self._wall_clock()) % DAY_SECONDS or DAY_SECONDS
+
+    async def fit(self) -> None:
+        """Everything that has enough of a history, some at a time, so that the process stays small."""
+        began = time.perf_counter()
+        due = [(key, past) for key, past in self._pasts if len(past.history) >= LEAST_WINDOWS]
+        for first in range(0, len(due), BATCH):
+            await self._fit(due[first : first + BATCH])
+        self._metrics.fits_took(time.perf_counter() - began)
+        if self._shelf:
+            await asyncio.to_thread(self._shelf.write, self._pasts.kept())
+        _log.info("fitted %d workloads in %.0f s", len(due), time.perf_counter() - began)
+
+    async def _fit(self, chosen: Sequence[tuple[Key, Past]]) -> None:
+        pairs = [(key, past, policy) for key, past in chosen if (policy := self._policy(key.policy))]
+        wall_now = self._wall_clock()
+        try:
+            found = await fitting.fit([self._task(past, policy, wall_now) for _, past, policy in pairs])
+        except FitFailed as failed:
+            _log.error("%d workloads keep what was fitted before: %s", len(pairs), failed)
+            self._metrics.fitted("failed", len(pairs))
+            return
+        for (key, past, _), fitted in zip(pairs, found, strict=True):
+            past.fitted = fitted
+            self._metrics.best(key, fitted)
+        self._metrics.fitted("done", len(pairs))
+
+    def _task(self, past: Past, policy: TokenPolicy, wall_now: float) -> Task:
+        began = wall_now - len(past.history) * past.interval
+        forecast = policy.spec.forecast
+        return Task.of(past.history.ordered(), second_of_week(began, forecast.time_zone), past.interval, forecast.model)
+
+    def _keep(self) -> None:
+        if self._shelf:
+            self._shelf.write(self._pasts.kept())
+
+
+def _key(policy: str, client: Client) -> Key:
+    return Key(policy, f"{client.namespace}/{client.workload}")
