@@ -56,6 +56,7 @@ class JoinedSidecar:
             self.figures.count,
             tickets=self._tickets,
             folder=state_directory,
+            lease_seconds=lambda: min(member.settings.lease_seconds for member in self.agent.members),
         )
         self.sidecar.api.more_families = lambda: self.figures.families(self.reporter, self.agent)
         self._keepsake = Keepsake(state_directory) if state_directory else None

@@ -7,6 +7,7 @@ import random
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,8 @@ from forefill_sidecar.authorities import Authorities
 
 FIRST_BACKOFF_SECONDS = 0.5
 MAX_BACKOFF_SECONDS = 30.0
+# An operator that starts reserves what it does not know of for one lease: whoever can must have come back by then.
+BACKOFF_LEASE_PART = 1 / 3
 CONNECT_SECONDS = 10.0
 PING_AFTER_IDLE_SECONDS = 15.0
 TOKEN_CHECK_SECONDS = 30.0
@@ -51,19 +54,21 @@ class Backoff:
     failures: int = 0
     last: Outcome = "served"
 
-    def after(self, outcome: Outcome, lived_seconds: float) -> float:
+    def after(self, outcome: Outcome, lived_seconds: float, lease_seconds: float = inf) -> float:
         """The longest pause after a stream that lived so long. The first 401 in a row has none: tokens rotate."""
         before, self.last = self.last, outcome
         self.failures = 0 if lived_seconds >= PROVEN_SECONDS else self.failures + 1
         if outcome == "unauthorized" and before != "unauthorized":
             return 0.0
-        return min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * float(2 ** min(self.failures, 16)))
+        longest = min(MAX_BACKOFF_SECONDS, BACKOFF_LEASE_PART * lease_seconds)
+        return min(longest, FIRST_BACKOFF_SECONDS * float(2 ** min(self.failures, 16)))
 
 
 class Reporter:
     """Keeps one stream open. `hello` makes the first message of each stream, `receive` takes every answer and push.
 
-    `tickets` are the newest ones; `folder` keeps the authorities that assignments bring.
+    `tickets` are the newest ones; `folder` keeps the authorities that assignments bring; `lease_seconds` is the shortest
+    lease of the pod's policies.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class Reporter:
         token_check_seconds: float = TOKEN_CHECK_SECONDS,
         tickets: Callable[[], Sequence[bytes]] = lambda: (),
         folder: Path | None = None,
+        lease_seconds: Callable[[], float] = lambda: inf,
     ) -> None:
         self._operator = operator
         self._hello = hello
@@ -83,6 +89,7 @@ class Reporter:
         self._token_check_seconds = token_check_seconds
         self._tickets = tickets
         self._folder = folder
+        self._lease_seconds = lease_seconds
         self._authorities: Authorities
         self._stream: _Stream | None = None
         self._token = ""
@@ -108,7 +115,9 @@ class Reporter:
         while True:
             outcome, lived_seconds = await self._one_stream()
             asked, self._reconnect_after = self._reconnect_after, 0.0
-            await asyncio.sleep(asked + random.uniform(0.0, backoff.after(outcome, lived_seconds)))
+            await asyncio.sleep(
+                asked + random.uniform(0.0, backoff.after(outcome, lived_seconds, self._lease_seconds()))
+            )
 
     async def close(self, goodbye: messages.Goodbye) -> None:
         """Say goodbye and close the stream, so that the grant is free at once."""

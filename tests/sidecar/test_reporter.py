@@ -318,3 +318,8 @@ def test_only_the_first_of_several_unauthorized_attempts_is_repeated_at_once() -
 
 def test_the_longest_outage_does_not_overflow() -> None:
     assert Backoff(failures=10**6).after("failed", 0.0) == MAX_BACKOFF_SECONDS
+
+
+def test_whoever_can_comes_back_within_a_lease() -> None:
+    assert Backoff(failures=10).after("failed", 0.0, lease_seconds=12.0) == 4.0
+    assert Backoff(failures=10).after("failed", 0.0, lease_seconds=600.0) == MAX_BACKOFF_SECONDS
