@@ -10,13 +10,15 @@ from bench.simulate.policies import policy
 
 from forefill_lab.simulator.controllers.fleet import Fleet
 from forefill_lab.simulator.simulate import Simulation
-from forefill_operator.shaping import Load
+from forefill_operator.load.readings import Reading
+from forefill_operator.load.tracker import Tracker
 
 GOOD_FOR, DEMAND, CLIENTS, SECONDS, SETTLED = 300.0, 380.0, 12, 1500, 900
 HIGH = 0.85
 # Half of what is refused comes again, three seconds later.
 RETRIED, RETRY_TICKS = 0.5, 3
-FILTER = 0.3
+# What a signal says that does not show the load.
+IDLE = 0.1
 
 
 @dataclass(frozen=True)
@@ -37,23 +39,23 @@ def settling(delay_intervals: int, noise: float, hidden: bool) -> Settling:
     fleet = simulation.running
     assert isinstance(fleet, Fleet)
     chance = np.random.default_rng(delay_intervals)
-    filtered, late_values, loads = 0.0, deque([0.0] * (delay_intervals + 1), delay_intervals + 1), []
+    tracker = Tracker(limits.spec.load.stale_after_seconds, limits.spec.thresholds.load.low)
+    under_way: deque[float] = deque([0.0] * (delay_intervals + 1), delay_intervals + 1)
     interval = int(limits.spec.report.interval_seconds)
-    window = 0.0
+    window, loads = 0.0, []
     for tick in simulation.run():
         if tick >= SECONDS:
             break
         window += simulation.recorder.served
         again = sum(fleet.flow(client).dropped for client in range(CLIENTS))
         tokens[tick + RETRY_TICKS] += RETRIED * again / CLIENTS
-        if (tick + 1) % interval == 0:
+        if (tick + 1) % interval == 0 and fleet.operator is not None:
             load, window = min(1.0, window / interval / GOOD_FOR), 0.0
-            filtered += FILTER * (load - filtered)
-            measured = min(1.0, max(0.0, filtered + noise * chance.standard_normal()))
-            late_values.append(measured)
-            rest = 0.1 if hidden else late_values[0]
-            if fleet.operator is not None:
-                fleet.operator.set_load(limits.key, Load(late_values[0], rest, rest))
+            under_way.append(min(1.0, max(0.0, load + noise * chance.standard_normal())))
+            rest = Reading(IDLE if hidden else under_way[0])
+            now = simulation.timeline.now
+            tracker.observe({"cpu": Reading(under_way[0]), "memory": rest, "network": rest}, now)
+            fleet.operator.set_load(limits.key, tracker.load(now))
             if tick >= SETTLED:
                 loads.append(load)
     mean = float(np.mean(loads))
