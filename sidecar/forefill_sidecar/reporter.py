@@ -67,8 +67,8 @@ class Backoff:
 class Reporter:
     """Keeps one stream open. `hello` makes the first message of each stream, `receive` takes every answer and push.
 
-    `tickets` are the newest ones; `folder` keeps the authorities that assignments bring; `lease_seconds` is the shortest
-    lease of the pod's policies.
+    `tickets` are the newest ones, `folder` keeps the authorities that assignments bring, and `lease_seconds` is the
+    shortest lease of the pod's policies.
     """
 
     def __init__(
