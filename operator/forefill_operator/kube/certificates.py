@@ -13,8 +13,8 @@ from msgspec import Struct
 
 AUTHORITY_LIFE = datetime.timedelta(days=3650)
 SERVING_LIFE = datetime.timedelta(days=90)
-# Clocks of nodes differ: a certificate is valid from a little before it was made.
-_SKEW = datetime.timedelta(minutes=5)
+# Clocks of nodes differ, and are set back: a certificate is valid from before it was made.
+_SKEW = datetime.timedelta(days=1)
 _DIGITAL_SIGNATURE, _CERTIFICATE_SIGNING = "digital_signature", "key_cert_sign"
 
 
