@@ -18,8 +18,6 @@ from forefill_operator.policy import TokenPolicy
 from forefill_operator.shaping import Load
 from forefill_protocol.messages import Down, Holding, PolicyReport, Refused
 
-# A client that can't wait for its next report is planned for within this time.
-REPLAN_SECONDS = 1.0
 # A pool that is fuller than this gives to whoever is known to wait, without being asked.
 HELP_FROM = 0.5
 
@@ -264,7 +262,7 @@ class Book:
         """What the client says counts at once: in a new plan where that is cheap, else at the level of the last one."""
         lump = self._lump(member, now)
         self.planner.revise(member, now)
-        if now >= self.plan.made_at + self.planner.spacing:
+        if now >= self.plan.made_at + (self.planner.spacing if in_a_hurry else self.planner.freshness):
             self._replan(now)
             self._line_up()
         elif in_a_hurry:

@@ -12,12 +12,16 @@ from forefill_protocol.messages import Expectation, PolicyReport
 SHORTEST_WINDOW_SECONDS = 1.0
 # What exceeds the forecast in an early report is taken to have come in the last seconds before it.
 SURPRISE_SECONDS = 2.0
+# Backlog is asked for within this time, or an interval when that is shorter: who waits is late already.
+DRAIN_SECONDS = 3.0
+# How fast `offered` follows the newest window.
+REACTIVE_PACE = 0.5
 # Standard deviations between mean and p95, and how many of them chance explains.
 SPREAD_DEVIATIONS, CHANCE = 1.64, 2.0
 
 
 class Demand(Struct, frozen=True, gc=False):
-    """Tokens/s: `request` is what the client asks for, `reactive` what its last window alone would ask for.
+    """Tokens/s: `request` is what the client asks for, `reactive` what its last windows alone (`offered`) would ask for.
 
     `spread` is how far its p95 lies above its mean. `owed` counts tokens that it offered and that were neither
     admitted nor refused: no more backlog than that is believed. `waiting` is the believed backlog, tokens.
@@ -28,6 +32,7 @@ class Demand(Struct, frozen=True, gc=False):
     spread: float = 0.0
     owed: float = 0.0
     waiting: float = 0.0
+    offered: float = 0.0
 
 
 class Window(Struct):
@@ -52,27 +57,37 @@ def demand_of(
     entry: PolicyReport,
     window: Window,
     appraisal: Appraisal | None,
-    owed: float,
+    before: Demand | None,
     interval_seconds: float,
     highest_rate: float,
 ) -> Demand:
-    """request = the believed forecast + believed backlog / interval, at most `highest_rate`; declared work comes apart.
+    """request = the believed forecast + believed backlog soon, at most `highest_rate`; declared work comes apart.
 
-    `window` includes this entry.
+    `window` includes this entry; `before` is what the report before this one came to.
     """
     most = highest_rate * interval_seconds
+    owed = before.owed if before else 0.0
     owed = min(max(owed + entry.offered - entry.admitted - entry.refused, 0.0), most)
     waiting = min(entry.backlog, owed)
     mean, spread = believed(entry, window, appraisal)
     offered = window.rate_of(window.offered)
-    backlog = waiting / interval_seconds
+    backlog = waiting / drain_seconds(interval_seconds)
+    if before is not None:
+        # A part of a window says too little of what usually comes.
+        offered = before.offered + (0.0 if entry.early else REACTIVE_PACE * (offered - before.offered))
     return Demand(
         request=min(mean + backlog, highest_rate),
         reactive=min(offered + backlog, highest_rate),
+        offered=offered,
         spread=min(spread, highest_rate),
         owed=owed,
         waiting=waiting,
     )
+
+
+def drain_seconds(interval_seconds: float) -> float:
+    """The time in which a backlog is to be served."""
+    return min(DRAIN_SECONDS, interval_seconds)
 
 
 def believed(entry: PolicyReport, window: Window, appraisal: Appraisal | None) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from forefill_operator.demand import (
     declared,
     declared_rate,
     demand_of,
+    drain_seconds,
     surprise,
 )
 from forefill_operator.member import Member
@@ -31,7 +32,7 @@ from forefill_protocol.messages import PolicyReport
 CORE_PART = 0.05
 PLAN_SECONDS, CLIENT_SECONDS = 0.5e-3, 4e-6
 # While reports come, a plan is made anew this often where that is not too dear.
-PERIOD_SECONDS = 1.0
+PERIOD_SECONDS, FRESH_SECONDS = 1.0, 0.25
 # Declared work is planned for this long before it begins, so that its rate is in place.
 LEAD_SECONDS = 2.0
 # Demand above the forecast is taken to go on for this long, unless it is told of again.
@@ -92,9 +93,8 @@ class Planner:
         member.priority = self.appraiser.priority(client.pod_uid)
         member.forecast = entry.forecasts[0].mean if entry.forecasts else None
         member.window.add(entry)
-        owed = before.owed if before else 0.0
         interval = spec.report.interval_seconds
-        demand = demand_of(entry, member.window, member.appraisal, owed, interval, spec.fill_rate.max)
+        demand = demand_of(entry, member.window, member.appraisal, before, interval, spec.fill_rate.max)
         member.work = declared(entry.expectations, now, spec.fill_rate.max) + self._surprise(member, entry, now)
         self.expect(member, demand, now)
         row = self.roster.row_of(client.pod_uid)
@@ -123,7 +123,7 @@ class Planner:
     def served(self, member: Member, lump_tokens: float, now: float) -> None:
         """So much of what waits gets tokens apart from the rate."""
         if member.demand is not None and lump_tokens > 0.0:
-            less = lump_tokens / self.policy.spec.report.interval_seconds
+            less = lump_tokens / drain_seconds(self.policy.spec.report.interval_seconds)
             demand = member.demand
             self.expect(
                 member,
@@ -163,7 +163,7 @@ class Planner:
         self.appraiser.forget(uid, now)
 
     def _write(self, row: int, demand: Demand, now: float = 0.0) -> None:
-        roster, backlog = self.roster, demand.waiting / self.policy.spec.report.interval_seconds
+        roster, backlog = self.roster, demand.waiting / drain_seconds(self.policy.spec.report.interval_seconds)
         roster.request[row], roster.reactive[row] = demand.request - backlog, demand.reactive - backlog
         roster.spread[row], roster.waiting[row], roster.heard_at[row] = demand.spread, demand.waiting, now
         roster.known[row] = True
@@ -199,7 +199,7 @@ class Planner:
     def _shape(self, rows: "np.typing.NDArray[np.intp]", now: float) -> Terms:
         roster = self.roster
         known = rows[roster.known[rows]]
-        backlog = roster.backlog(known, now) / self.policy.spec.report.interval_seconds
+        backlog = roster.backlog(known, now) / drain_seconds(self.policy.spec.report.interval_seconds)
         requested = fsum((roster.request[known] + backlog + roster.declared[known]).tolist())
         self._score(fsum(roster.offered[known].tolist()), requested, now)
         latencies = roster.latency[known]
@@ -229,6 +229,11 @@ class Planner:
     def spacing(self) -> float:
         """Seconds that a plan keeps from the one before it, however urgent it is."""
         return (PLAN_SECONDS + CLIENT_SECONDS * len(self.roster.rows)) / CORE_PART
+
+    @property
+    def freshness(self) -> float:
+        """A plan is new enough for an answer that nobody waits for until it is so old, seconds."""
+        return max(FRESH_SECONDS, self.spacing)
 
     @property
     def period(self) -> float:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from forefill_operator.anomaly.finding import Verdict
 from forefill_operator.appraisal import Appraisal
-from forefill_operator.demand import Demand, Window, Work, declared, declared_rate, demand_of, surprise
+from forefill_operator.demand import Demand, Window, Work, declared, declared_rate, demand_of, drain_seconds, surprise
 from forefill_protocol.messages import Expectation, Forecast, PolicyReport
 
 AMOUNTS = st.floats(0.0, 1e12)
@@ -27,24 +27,26 @@ def entry(**changes: Any) -> PolicyReport:
 
 
 def made_of(report: PolicyReport, owed: float = 0.0, appraisal: Appraisal | None = None) -> Demand:
-    """A report that is its whole window."""
+    """A report that is its whole window, after others that offered 20 tokens/s."""
     window = Window()
     window.add(report)
-    return demand_of(report, window, appraisal, owed, 10.0, 400.0)
+    return demand_of(report, window, appraisal, Demand(0.0, 0.0, owed=owed, offered=20.0), 10.0, 400.0)
 
 
 def test_the_request_is_the_forecast_and_the_reactive_one_what_was_offered() -> None:
-    assert made_of(entry()) == Demand(request=30.0, reactive=20.0, spread=10.0, owed=0.0)
+    assert made_of(entry()) == Demand(request=30.0, reactive=20.0, spread=10.0, offered=20.0)
 
 
 def test_a_backlog_counts_as_far_as_it_was_offered_and_not_admitted() -> None:
-    waiting = entry(offered=300.0, backlog=500.0)
-    assert made_of(waiting) == Demand(request=40.0, reactive=40.0, spread=10.0, owed=100.0, waiting=100.0)
+    waiting = entry(offered=300.0, admitted=210.0, backlog=500.0)
+    assert made_of(waiting) == Demand(request=60.0, reactive=55.0, spread=10.0, owed=90.0, waiting=90.0, offered=25.0)
 
 
 def test_a_backlog_of_earlier_windows_goes_on_counting() -> None:
-    steady = entry(backlog=100.0)
-    assert made_of(steady, 100.0) == Demand(request=40.0, reactive=30.0, spread=10.0, owed=100.0, waiting=100.0)
+    steady = entry(backlog=90.0)
+    assert made_of(steady, 100.0) == Demand(
+        request=60.0, reactive=50.0, spread=10.0, owed=100.0, waiting=90.0, offered=20.0
+    )
 
 
 def test_what_was_refused_is_not_owed() -> None:
@@ -53,7 +55,7 @@ def test_what_was_refused_is_not_owed() -> None:
 
 
 def test_without_a_forecast_the_last_window_is_taken() -> None:
-    assert made_of(entry(forecasts=[])) == Demand(request=20.0, reactive=20.0)
+    assert made_of(entry(forecasts=[])) == Demand(request=20.0, reactive=20.0, offered=20.0)
 
 
 def test_a_window_cut_short_is_no_flood() -> None:
@@ -84,7 +86,16 @@ def test_a_window_that_was_reported_in_parts_counts_as_a_whole() -> None:
     window = Window()
     window.add(first)
     window.add(last)
-    assert demand_of(last, window, None, 0.0, 10.0, 400.0).reactive == 24.0
+    assert demand_of(last, window, None, None, 10.0, 400.0).reactive == 24.0
+
+
+def test_what_is_offered_is_followed_by_whole_windows_at_some_pace() -> None:
+    assert made_of(entry(offered=300.0)).offered == 25.0
+    assert made_of(entry(offered=300.0, early=True)).offered == 20.0
+
+
+def test_a_backlog_is_to_be_served_within_a_few_seconds_or_an_interval() -> None:
+    assert [drain_seconds(interval) for interval in (1.0, 10.0)] == [1.0, 3.0]
 
 
 @pytest.mark.parametrize(
