@@ -14,6 +14,8 @@ FIELDS = ("policy", "client")
 
 def configure(level: str, form: Format) -> None:
     """`level` is debug, info, warning or error."""
+    # A line for each state of each object that it sees, which is every policy once a minute.
+    logging.getLogger("kopf").setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
     if form == "text":
         logging.basicConfig(level=level.upper(), format=TEXT)
         return
