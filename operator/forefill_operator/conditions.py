@@ -5,6 +5,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from forefill_operator.anomaly.finding import VERDICTS, Verdict
+from forefill_operator.appraisal import Appraisal
 from forefill_operator.load.readings import Fault
 from forefill_operator.policy import InvalidPolicy
 from forefill_operator.shaping import Load
@@ -70,6 +72,35 @@ _LOAD_MESSAGES = {
 def _told(faults: Mapping[str, Fault]) -> Iterator[str]:
     for about, fault in faults.items():
         yield f"{about} {fault.sentence}"
+
+
+def calm(judged: Mapping[str, Appraisal], generation: int) -> Condition:
+    """`judged`: the clients that something stands against, by name."""
+    if not judged:
+        return Condition("Calm", "True", "NoAnomalies", "No client behaves strangely", generation)
+    gravest = max((appraisal.verdict for appraisal in judged.values()), key=VERDICTS.index)
+    names = sorted(judged, key=lambda name: (-VERDICTS.index(judged[name].verdict), name))
+    named = ", ".join(f"{name} ({_kinds(judged[name])})" for name in names[:MOST_NAMED])
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return Condition("Calm", "False", _JUDGED[gravest], f"{_JUDGMENTS[gravest]}: {named}{more}", generation)
+
+
+def _kinds(appraisal: Appraisal) -> str:
+    return ", ".join(sorted({anomaly.kind for anomaly in appraisal.anomalies}))
+
+
+_JUDGED: Mapping[Verdict, str] = {
+    "None": "Noticed",
+    "Ignore": "ForecastsIgnored",
+    "Clamp": "Clamped",
+    "Quarantine": "Quarantined",
+}
+_JUDGMENTS: Mapping[Verdict, str] = {
+    "None": "Strange, but nothing had to be done",
+    "Ignore": "Forecasts count for nothing",
+    "Clamp": "Kept to a safe share",
+    "Quarantine": "Left with a trickle",
+}
 
 
 def dated(conditions: Sequence[Condition], before: Sequence[Condition], wall_time: str) -> list[Condition]:

@@ -21,7 +21,7 @@ SPREAD_DEVIATIONS, CHANCE = 1.64, 2.0
 
 
 class Demand(Struct, frozen=True, gc=False):
-    """Tokens/s: `request` is what the client asks for, `reactive` what its last windows alone (`offered`) would ask for.
+    """Tokens/s: `request` is what the client asks for, `reactive` what its past windows alone (`offered`) would ask.
 
     `spread` is how far its p95 lies above its mean. `owed` counts tokens that it offered and that were neither
     admitted nor refused: no more backlog than that is believed. `waiting` is the believed backlog, tokens.

@@ -14,7 +14,8 @@ class Figures(Struct, frozen=True):
     """Tokens/s where not a count. `granted` sums the newest grants of live clients, `held` all that anybody may use.
 
     `held` includes `unknown`, what clients of an earlier operator may hold; between two plans it may count what has
-    fallen by itself. `over_grant` is what of it exceeds max. `waiting` counts clients whose raise waits for others.
+    fallen by itself. `over_grant` is what of it exceeds max. `short` was offered in the last windows beyond what was
+    granted: in mode Observe what enforcement would have held up. `waiting` counts clients whose raise waits for room.
     Trust and skill are means over live clients that are no newcomers, 1 and 0 while there are none; `anomalies` counts
     findings that stand, by kind.
     """
@@ -35,6 +36,8 @@ class Figures(Struct, frozen=True):
     predicted_total: float
     weight_prediction: float
     weight_load: float
+    pool_rate: float
+    short: float
     waiting: int
     trust: float
     trust_lowest: float
@@ -42,6 +45,12 @@ class Figures(Struct, frozen=True):
     clamped: int
     quarantined: int
     anomalies: Mapping[str, int] = {}
+
+
+def _short(book: Book, now: float) -> float:
+    roster = book.planner.roster
+    rows = roster.fresh(now)
+    return float((roster.offered[rows] - roster.granted[rows]).clip(0.0).sum())
 
 
 def figures_of(book: Book, now: float) -> Figures:
@@ -64,6 +73,8 @@ def figures_of(book: Book, now: float) -> Figures:
         adjusted=terms.adjusted,
         lent=terms.lent,
         available=book.plan.available,
+        pool_rate=book.plan.pool_rate,
+        short=_short(book, now),
         requested=terms.requested,
         predicted_total=terms.predicted_total,
         weight_prediction=terms.weight_prediction,

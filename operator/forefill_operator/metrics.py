@@ -29,6 +29,8 @@ FIGURES = {
     "predicted_total": "Sum of what clients request, at most the maximum, tokens/s.",
     "weight_prediction": "Weight of the predicted total in the formula.",
     "weight_load": "What a load of 1 adds to the target, tokens/s; zero or negative.",
+    "pool_rate": "What the overflow pool gains of it, tokens/s.",
+    "short": "Offered beyond what was granted, tokens/s; in mode Observe what enforcement would have held up.",
     "waiting": "Clients whose raise waits for room.",
     "trust": "Mean trust in clients' forecasts, from 0 to 1.",
     "trust_lowest": "Lowest trust in a client's forecast.",

@@ -8,8 +8,10 @@ import msgspec
 from msgspec import Struct
 
 from forefill_operator import conditions
+from forefill_operator.appraisal import Appraisal
 from forefill_operator.book import Book
 from forefill_operator.conditions import Condition
+from forefill_operator.member import Member
 from forefill_operator.policy import InvalidPolicy
 
 MOST_TOP_CLIENTS = 5
@@ -54,6 +56,7 @@ def status_of(book: Book, invalid: InvalidPolicy | None, generation: int, now: f
             conditions.accepted(invalid, generation),
             conditions.enforced(book.policy.spec.mode, laggards, len(live), book.policy.generation),
             conditions.load_known(book.load, book.load_faults, generation),
+            conditions.calm(_judged(live), generation),
         ],
         observed_generation=generation,
         clients=len(live),
@@ -64,6 +67,11 @@ def status_of(book: Book, invalid: InvalidPolicy | None, generation: int, now: f
         clamped=terms.clamp,
         top_clients=[TopClient(member.client.name, member.rate) for member in top],
     )
+
+
+def _judged(live: Sequence[Member]) -> dict[str, Appraisal]:
+    appraised = {member.client.name: member.appraisal for member in live if member.appraisal is not None}
+    return {name: appraisal for name, appraisal in appraised.items() if appraisal.verdict != "None"}
 
 
 def status_of_invalid(invalid: InvalidPolicy, generation: int) -> PolicyStatus:

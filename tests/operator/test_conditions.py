@@ -1,10 +1,16 @@
 import pytest
 
 from forefill_operator import conditions
+from forefill_operator.anomaly.finding import Anomaly, Kind, Verdict
+from forefill_operator.appraisal import Appraisal
 from forefill_operator.conditions import Condition
 from forefill_operator.load.readings import Fault
 from forefill_operator.policy import InvalidPolicy
 from forefill_operator.shaping import Load
+
+
+def judged(verdict: Verdict, *kinds: Kind) -> Appraisal:
+    return Appraisal(1.0, 1.0, 1.0, 0.0, False, verdict, tuple(Anomaly(kind, "why", 0.0) for kind in kinds))
 
 
 @pytest.mark.parametrize(
@@ -36,6 +42,19 @@ from forefill_operator.shaping import Load
             "False",
             "Pending",
             "Generation 3 waits for 5 of 9 clients: a/1, a/2, a/3 and 2 more",
+        ),
+        (conditions.calm({}, 3), "True", "NoAnomalies", "No client behaves strangely"),
+        (
+            conditions.calm({"a/b": judged("Ignore", "Shift"), "a/c": judged("Clamp", "Untrue", "Replay")}, 3),
+            "False",
+            "Clamped",
+            "Kept to a safe share: a/c (Replay, Untrue), a/b (Shift)",
+        ),
+        (
+            conditions.calm({f"a/{n}": judged("Quarantine", "Impossible") for n in range(5)}, 3),
+            "False",
+            "Quarantined",
+            "Left with a trickle: a/0 (Impossible), a/1 (Impossible), a/2 (Impossible) and 2 more",
         ),
         (conditions.not_enforced(3), "False", "NotAccepted", "No valid policy to enforce"),
         (

@@ -22,6 +22,7 @@ def test_a_status_says_totals_and_names_at_most_five_clients(make_policy: Make) 
         ("Accepted", "True", "Accepted", "2026-01-01T00:00:00Z"),
         ("Enforced", "False", "Pending", "2026-01-01T00:00:00Z"),
         ("LoadKnown", "False", "NoSource", "2026-01-01T00:00:00Z"),
+        ("Calm", "True", "NoAnomalies", "2026-01-01T00:00:00Z"),
     ]
     assert [top["pod"] for top in told.pop("topClients")] == [f"ai/chat-{number}" for number in range(5)]
     assert told == {
