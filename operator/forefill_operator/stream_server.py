@@ -1,7 +1,6 @@
 """The edge that sidecars talk to: sessions over TLS, messages in, messages out. Decisions are the controller's."""
 
 import asyncio
-import logging
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -32,7 +31,6 @@ SWEEP_SECONDS = 1.0
 REVIEWS_AT_ONCE = 20
 REVIEW_ALL_SECONDS = tickets.LIFE_SECONDS / 2
 
-_log = logging.getLogger("forefill.stream")
 Clock = Callable[[], float]
 
 
