@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from math import inf
 from typing import cast
 
 from forefill_sidecar.line import Refusal
 from forefill_sidecar.proxy import address, framing, own_answers
+from forefill_sidecar.proxy.asking_side import Client
 from forefill_sidecar.proxy.exchange import Exchange
 from forefill_sidecar.proxy.fields import BadHead
 from forefill_sidecar.proxy.framing import BadBody, Framing, LengthFraming
@@ -27,25 +29,14 @@ _HEAD, _BODY, _WAIT, _TUNNEL, _DISCARD, _LINGER = range(6)
 class ClientConnection(PacedLink):
     """What comes after a request's end is kept until its response is complete."""
 
-    __slots__ = (
-        "_buffer",
-        "_exchange",
-        "_framing",
-        "_is_choked",
-        "_is_parsing",
-        "_phase",
-        "_shared",
-        "deadline",
-        "peer",
-    )
+    __slots__ = ("_buffer", "_framing", "_is_parsing", "_make", "_phase", "peer")
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, make: Callable[[Client, Shared, Request], Exchange]) -> None:
         super().__init__(shared)
-        self._exchange: Exchange | None = None
+        self._make = make
         self._framing: Framing = _NOTHING_YET
         self._phase = _HEAD
         self._buffer = b""
-        self._is_choked = False
         self._is_parsing = False
         self.peer: str | None = None
 
@@ -71,14 +62,14 @@ class ClientConnection(PacedLink):
         if phase == _HEAD:
             self._buffer = self._buffer + data if self._buffer else data
             if self._is_choked:
-                self._hold_if_long()
+                self._hold_if_long(self._buffer)
             else:
                 self._parse()
         elif phase == _BODY:
             self._read_body(data)
         elif phase == _WAIT:
             self._buffer += data
-            self._hold_if_long()
+            self._hold_if_long(self._buffer)
         elif phase == _TUNNEL:
             cast(Exchange, self._exchange).send_body(data)
         elif phase == _DISCARD:
@@ -89,20 +80,6 @@ class ClientConnection(PacedLink):
             cast(Tunnel, cast(Exchange, self._exchange).tunnel).client_ended()
             return True
         return False
-
-    def pause_writing(self) -> None:
-        """The client doesn't read what it is sent: its response pauses, and no further request of it starts."""
-        self._is_choked = True
-        self._due_in(self._shared.limits.stalled_seconds)
-        if self._exchange is not None:
-            self._exchange.pause_upstream()
-
-    def resume_writing(self) -> None:
-        self._is_choked = False
-        self._due_in(inf if self._exchange else self._shared.limits.idle_seconds)
-        if self._exchange is not None:
-            self._exchange.resume_upstream()
-        self._parse()
 
     def finished(self) -> None:
         """The exchange's response is complete: go on with the next request, or end."""
@@ -150,10 +127,8 @@ class ClientConnection(PacedLink):
         if self._phase == _BODY:
             self._due_in(self._shared.limits.body_seconds)
 
-    def _hold_if_long(self) -> None:
-        """What is kept until its turn comes stays bounded."""
-        if len(self._buffer) > self._shared.limits.held_bytes:
-            self.hold(PIPELINE_IS_LONG)
+    def _writes_on(self) -> None:
+        self._parse()
 
     def _parse(self) -> None:
         """Start the request at the front of the buffer, and those after it as far as they are decided at once."""
@@ -179,8 +154,7 @@ class ClientConnection(PacedLink):
             if not end:
                 return False
         request = shared.read(buffer[:end])
-        exchange = Exchange(self, shared, request) if shared.note is None else self._noted_exchange(request)
-        self._exchange = exchange
+        self._exchange = exchange = self._make(self, shared, request)
         if request.has_body:
             self._framing = framing.of(request.head.content_length, request.head.is_chunked)
             self._buffer = b""
@@ -196,12 +170,6 @@ class ClientConnection(PacedLink):
             shared.meter.sized(0)
         exchange.start(time.monotonic())
         return True
-
-    def _noted_exchange(self, request: Request) -> Exchange:
-        # Most listeners write nothing down, and load nothing for it.
-        from forefill_sidecar.proxy.noted import NotedExchange
-
-        return NotedExchange(self, self._shared, request)
 
     def _look_closer(self) -> int:
         """A head is incomplete, or empty lines come before it."""

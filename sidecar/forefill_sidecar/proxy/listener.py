@@ -11,6 +11,7 @@ from forefill_sidecar.gate import Gate
 from forefill_sidecar.meter import Meter
 from forefill_sidecar.proxy import address
 from forefill_sidecar.proxy.client_side import ClientConnection
+from forefill_sidecar.proxy.exchange import Exchange
 from forefill_sidecar.proxy.limits import Limits
 from forefill_sidecar.proxy.pool import Pool, Resolve
 from forefill_sidecar.proxy.shared import Shared
@@ -51,6 +52,7 @@ class Listener:
         self._pool = Pool(upstream, settings.upstream_ca_bundle, self.limits, self.tally, resolve)
         rule = cost.rule(settings.settings.cost)
         self._shared = Shared(self.policy, upstream, gate, meter, self._pool, self.limits, rule)
+        self._make: type[Exchange] = Exchange
         self._server: asyncio.Server | None = None
 
     @property
@@ -67,8 +69,14 @@ class Listener:
         self._shared.arrivals = arrivals
 
     def note_into(self, note: "Callable[[Entry], None] | None") -> None:
-        """Write every request down from now on; None: no more."""
+        """Write down the requests of clients that connect from now on; None: no more."""
         self._shared.note = note
+        self._make = Exchange
+        if note is not None:
+            # Most listeners write nothing down, and load nothing for it.
+            from forefill_sidecar.proxy.noted import NotedExchange
+
+            self._make = NotedExchange
 
     def configure(self, settings: PolicySettings) -> None:
         """Take the parts of a policy that may change while the sidecar runs."""
@@ -79,7 +87,7 @@ class Listener:
         """Listen; port 0 becomes a free one. Raises OSError when the port can't be had."""
         loop, shared = asyncio.get_running_loop(), self._shared
         self._server = await loop.create_server(
-            lambda: ClientConnection(shared), self.host, self.port, backlog=_BACKLOG
+            lambda: ClientConnection(shared, self._make), self.host, self.port, backlog=_BACKLOG
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
