@@ -13,7 +13,7 @@ from forefill_lab.simulator.simulate import Simulation
 from forefill_operator.load.readings import Reading
 from forefill_operator.load.tracker import Tracker
 
-GOOD_FOR, DEMAND, CLIENTS, SECONDS, SETTLED = 300.0, 380.0, 12, 1500, 900
+GOOD_FOR, DEMAND, CLIENTS, SECONDS, SETTLED = 300.0, 380.0, 6, 1200, 600
 HIGH = 0.85
 # Half of what is refused comes again, three seconds later.
 RETRIED, RETRY_TICKS = 0.5, 3
