@@ -15,16 +15,17 @@ from statsmodels.tsa.holtwinters import Holt, SimpleExpSmoothing
 
 from forefill_operator.profiles.audit import Coefficients
 
-# Roots nearer to the unit circle than this are too near: a sidecar would run away on them.
-FARTHEST = 0.999
+# Demand around a steady level has moving averages that never forget; sidecars must follow when the level moves, so
+# roots lie inside this circle: what was a hundred windows ago counts for a third.
+FARTHEST = 0.99
 MOST_ITERATIONS = 50
 
 
 def candidates(values: Sequence[float]) -> Iterator[Coefficients]:
-    """Every fit that is stationary and invertible. `values` have no gaps and are not all the same."""
+    """Fits that are stationary and invertible. `values` have no gaps and are not all the same."""
     series = np.asarray(values, dtype=float)
-    # Fits are made in units of the usual demand: optimisers start from steps of about 1.
-    series = series / max(float(series.mean()), 1e-12)
+    # In units of the usual change: optimisers start from steps of about 1.
+    series = series / np.abs(np.diff(series)).mean()
     for make in (_smoothing, _damped_trend, _arima(1, 1), _arima(2, 2)):
         with warnings.catch_warnings():
             # One that did not converge is judged by its errors like any other.
@@ -33,14 +34,15 @@ def candidates(values: Sequence[float]) -> Iterator[Coefficients]:
                 made = make(series)
             except (ValueError, ArithmeticError, IndexError, LinAlgError):
                 continue
-        if is_stable(made.ar) and is_stable([-each for each in made.ma]):
-            yield made
+        if np.isfinite([*made.ar, *made.ma]).all():
+            yield Coefficients(tamed(made.ar), [-each for each in tamed([-each for each in made.ma])])
 
 
-def is_stable(coefficients: Sequence[float]) -> bool:
-    """Whether x_t = sum c_i x_{t-i} dies out, and not too slowly."""
-    roots = np.roots([1.0, *(-each for each in coefficients)])
-    return bool(np.isfinite(coefficients).all() and (np.abs(roots) < FARTHEST).all())
+def tamed(coefficients: Sequence[float]) -> list[float]:
+    """Those of x_t = sum c_i x_{t-i}, its roots drawn in towards 0 until it dies out fast enough."""
+    farthest = max(np.abs(np.roots([1.0, *(-each for each in coefficients)])), default=0.0)
+    pull = FARTHEST / max(farthest, FARTHEST)
+    return [float(each * pull**power) for power, each in enumerate(coefficients, 1)]
 
 
 Series = NDArray[np.float64]

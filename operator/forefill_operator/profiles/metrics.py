@@ -1,5 +1,7 @@
 """Metrics of profiles and fits."""
 
+from collections.abc import Set
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from forefill_operator.profiles.past import Fitted
@@ -33,6 +35,11 @@ class ProfileMetrics:
 
     def fits_took(self, seconds: float) -> None:
         self._seconds.set(seconds)
+
+    def keep(self, keys: Set[Key]) -> None:
+        """Only these workloads keep their series."""
+        for key in self._named.keys() - keys:
+            self._best.remove(key.policy, key.workload, self._named.pop(key))
 
     def best(self, key: Key, fitted: Fitted) -> None:
         """One series a workload."""

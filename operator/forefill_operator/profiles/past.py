@@ -22,14 +22,13 @@ class Fitted(Struct, frozen=True):
     """What a fit found. `ar` and `ma`, of differences, as in messages.Inherited; both empty when no fit was usable.
 
     `skills`, by model of a policy: 1 - its mean absolute error over that of the last value, one window ahead, on the
-    last windows of the history, to which nothing was fitted; `best` has the highest. `fitted_at` is since 1970.
+    last windows of the history, to which nothing was fitted; `best` is the model to have.
     """
 
     ar: list[float]
     ma: list[float]
     skills: dict[str, float]
     best: str
-    fitted_at: float = 0.0
 
 
 class Past:

@@ -112,6 +112,7 @@ class Profiles:
         due = [(key, past) for key, past in self._pasts if len(past.history) >= LEAST_WINDOWS]
         for first in range(0, len(due), BATCH):
             await self._fit(due[first : first + BATCH])
+        self._metrics.keep({key for key, _ in self._pasts})
         self._metrics.fits_took(time.perf_counter() - began)
         if self._shelf:
             await asyncio.to_thread(self._shelf.write, self._pasts.kept())
@@ -119,6 +120,8 @@ class Profiles:
 
     async def _fit(self, chosen: Sequence[tuple[Key, Past]]) -> None:
         pairs = [(key, past, policy) for key, past in chosen if (policy := self._policy(key.policy))]
+        if not pairs:
+            return
         wall_now = self._wall_clock()
         try:
             found = await fitting.fit([self._task(past, policy, wall_now) for _, past, policy in pairs])

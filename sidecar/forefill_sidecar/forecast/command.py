@@ -21,7 +21,8 @@ Forecasts each value of a CSV column from the values before it, one row a step a
 step (the row, counted from 0, whose value is `actual`), horizon (made so many windows before), mean, p50, p90, p95,
 actual. No row uses a value at or after its own step. Values are taken as one a window and their unit passes through:
 tokens a window give forecasts in tokens a window. A row left out is a gap when stamps tell (--time-column): nothing
-is forecast from it, scored for it or learned from it, and horizons count the windows that passed."""
+is forecast from it, scored for it or learned from it, and horizons count the windows that passed. Blank lines are no
+rows."""
 
 
 class BadArgument(ValueError):

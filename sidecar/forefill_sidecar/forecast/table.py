@@ -62,6 +62,8 @@ def _numbered(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
 def _place(header: list[str], column: str) -> int:
     if column not in header:
         raise Unusable(f"there is no column {column!r}; the first line names {', '.join(header)}")
+    if header.count(column) > 1:
+        raise Unusable(f"{column!r} is the name of {header.count(column)} columns; give each a name of its own")
     return header.index(column)
 
 

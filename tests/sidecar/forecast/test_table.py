@@ -33,6 +33,7 @@ def test_stamps_with_an_offset_are_brought_to_utc() -> None:
     [
         ("", "the file is empty"),
         ("a,b\n1,2\n3,4\n", "there is no column 'n'; the first line names a, b"),
+        ("n,n\n1,2\n3,4\n", "'n' is the name of 2 columns; give each a name of its own"),
         ("n\n", "the file has 0 rows of values"),
         ("n\n1\n", "the file has 1 rows of values"),
         ("n\n1\nnan\n", "line 3: n is 'nan'; it must be a number from 0"),
