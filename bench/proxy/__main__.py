@@ -18,7 +18,6 @@ from bench.proxy.processes import running
 PROXY_CORE, LOAD_CORE = 1, 0
 UPSTREAM_PORT, FIRST_PORT = 21900, 21910
 LIMITED_PER_SECOND = 1000
-PACED_PER_SECOND = 4000.0
 
 SCENARIOS = (
     report.Scenario("1 KB, 64 connections, every head different", 1024, 64, True, False, True),
@@ -57,9 +56,10 @@ def measure(rounds: int, seconds: int, only: str) -> report.Results:
                 for index, peer in enumerate(turn):
                     _one_round(scenario, peer, index, seconds, Path(folder), results)
         if not only or only in "latency":
+            per_second = results.half_load()
             for number in range(rounds):
                 for index, peer in enumerate(contestants):
-                    _latencies(peer, index + number, seconds, Path(folder), results)
+                    _latencies(peer, index + number, per_second, seconds, Path(folder), results)
     return results
 
 
@@ -93,15 +93,15 @@ def _one_round(
     print(f"{scenario.name:35} {peer.name:9} {done.per_second:9.0f}/s", file=sys.stderr)
 
 
-def _latencies(peer: Peer, index: int, seconds: int, folder: Path, results: report.Results) -> None:
+def _latencies(peer: Peer, index: int, per_second: float, seconds: int, folder: Path, results: report.Results) -> None:
     setup = Setup(FIRST_PORT + index, UPSTREAM_PORT, peers.UNLIMITED, _folder(folder, peer))
     upstream = [sys.executable, "-m", "bench.proxy.upstream", str(UPSTREAM_PORT), "1024"]
     with (
         running(upstream, UPSTREAM_PORT, LOAD_CORE, folder / "upstream.log"),
         running(peer.command(setup), setup.port, PROXY_CORE, folder / f"{peer.name}.log"),
     ):
-        direct = load.at_constant_rate(UPSTREAM_PORT, 32, PACED_PER_SECOND, seconds)
-        through = load.at_constant_rate(setup.port, 32, PACED_PER_SECOND, seconds)
+        direct = load.at_constant_rate(UPSTREAM_PORT, 32, per_second, seconds)
+        through = load.at_constant_rate(setup.port, 32, per_second, seconds)
     p50, p99 = (report.at(through, share) - median(direct) for share in (0.5, 0.99))
     results.add_latency(peer.name, p50, p99)
     print(f"latency added, p50 and p99{'':9} {peer.name:9} {p50 * 1e6:.0f} us {p99 * 1e6:.0f} us", file=sys.stderr)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import SupportsIndex
 
+import hypothesis
 import pytest
 import uvloop
 
@@ -14,6 +15,10 @@ from forefill_protocol.podsettings import PolicyListener
 from forefill_sidecar.assembly import build_listener
 from forefill_sidecar.proxy.limits import Limits
 from forefill_sidecar.proxy.listener import Listener
+
+# How long an example takes says more about what else the machine does than about the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # Otherwise pytest-asyncio's first look at the current event loop makes one that nobody closes.
 asyncio.set_event_loop(None)

@@ -82,6 +82,11 @@ def test_the_bucket_begins_full_and_then_refuses() -> None:
         ),
         ({"--upstream": "http://nobody.invalid"}, "its host can't be resolved"),
         ({"--upstream": "http://127.0.0.1:70000"}, "has port 70000; allowed are 1 to 65535"),
+        (
+            {"--access-log": "/no/such/folder/log"},
+            "--access-log is '/no/such/folder/log'; it can't be written: no such file or directory",
+        ),
+        ({"--otlp-endpoint": "collector:4318"}, "the OTLP endpoint is 'collector:4318'; it must be http://HOST[:PORT]"),
     ],
 )
 def test_a_wrong_argument_is_one_sentence_and_status_2(arguments: dict[str, str], sentence: str) -> None:
