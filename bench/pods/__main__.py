@@ -11,7 +11,7 @@ import sys
 import time
 from statistics import median
 
-from bench.cluster import shop, surface
+from bench.cluster import checks, manifests, shop
 from bench.cluster.kube import HEALTH_PORT, Failed, Kube, Object, connect
 
 NAMESPACE = "bench-pods"
@@ -41,11 +41,11 @@ def measure(kube: Kube, count: int, idle_seconds: float) -> dict[str, object]:
     kube.apply(shop.workload.namespace(NAMESPACE), shop.workload.policy("llm", NAMESPACE, report=usual))
     ready: dict[str, list[float]] = {"plain": [], "injected": []}
     for number in range(count):
-        for kind, annotations in (("plain", {}), ("injected", surface.ASKS)):
+        for kind, annotations in (("plain", {}), ("injected", manifests.ASKS)):
             name = f"{kind}-{number}"
-            spec = {"containers": [surface.container(image)]}
-            kube.apply(surface.pod(name, spec, annotations, NAMESPACE))
-            kube.until(lambda name=name: surface.is_ready(kube.get("pod", "-n", NAMESPACE, name)), f"{name} is ready")
+            spec = {"containers": [manifests.container(image)]}
+            kube.apply(manifests.pod(name, spec, annotations, NAMESPACE))
+            kube.until(lambda name=name: checks.is_ready(kube.get("pod", "-n", NAMESPACE, name)), f"{name} is ready")
             ready[kind].append(seconds_to_ready(kube.get("pod", "-n", NAMESPACE, name)))
     names = [f"injected-{number}" for number in range(count)]
     before = {name: sample(kube, name) for name in names}

@@ -12,7 +12,8 @@ for service in (operator, injector):
 # The authority is the operator's own; here it only matters that somebody answers, and how.
 context = ssl._create_unverified_context()
 context.minimum_version = ssl.TLSVersion.TLSv1_3
-with socket.create_connection((operator, 8443), 10) as raw, context.wrap_socket(raw, server_hostname=operator) as stream:
+raw = socket.create_connection((operator, 8443), 10)
+with context.wrap_socket(raw, server_hostname=operator) as stream:
     stream.sendall(f"GET /v1/stream HTTP/1.1\r\nHost: {operator}\r\nConnection: close\r\n\r\n".encode())
     status = stream.recv(4096).split(b"\r\n", 1)[0].decode()
     print(f"{operator} speaks {stream.version()} and answers a stranger: {status}")
