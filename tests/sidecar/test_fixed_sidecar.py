@@ -1,5 +1,6 @@
 """`forefill sidecar` with a fixed bucket, as a process."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -64,6 +66,23 @@ def test_the_bucket_begins_full_and_then_refuses() -> None:
         statuses = [httpx.post(url, json={}).status_code for _ in range(3)]
 
     assert statuses == [200, 200, 429]
+
+
+def test_an_access_log_has_every_request_by_the_time_the_process_has_ended(tmp_path: Path) -> None:
+    listen, admin, log = free_port(), free_port(), tmp_path / "log"
+    with sidecar(listen, admin, free_port(), "--access-log", str(log)) as process:
+        for path in ("/a", "/b?secret=1"):
+            assert httpx.get(f"http://127.0.0.1:{listen}{path}").status_code == 502
+        metrics = httpx.get(f"http://127.0.0.1:{admin}/metrics").text
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(line["path"], line["status"], line["outcome"]) for line in lines] == [
+        ("/a", 502, "failed"),
+        ("/b", 502, "failed"),
+    ]
+    assert 'forefill_sidecar_dropped_entries_total{to="access log"} 0\n' in metrics
 
 
 @pytest.mark.parametrize(
