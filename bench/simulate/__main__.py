@@ -1,6 +1,6 @@
 """Controllers beside each other on the simulator's virtual clock.
 
-    python -m bench.simulate [--write docs/simulator.md] gap|doorman|steps|lies|declared|stability [--seeds N] ...
+    python -m bench.simulate [--write docs/simulator.md] gap|doorman|steps|lies|declared|stability|picture ...
 
 `gap` needs the traces that FOREFILL_DATA names.
 """
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.simulate import declared, doorman, gap, lies, stability, steps
+from bench.simulate import declared, doorman, gap, lies, picture, stability, steps
 
 from forefill_lab.simulator.demand import Unusable
 
@@ -56,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
     benches.add_parser("stability", help="the loop with a resource that has a load").set_defaults(
         act=lambda options: stability.table()
     )
+    picture_of = benches.add_parser("picture", help="draw a run")
+    picture_of.add_argument("path", type=Path, metavar="OUT.svg|png")
+    picture_of.set_defaults(act=lambda options: picture.draw(options.path))
     return result
 
 
