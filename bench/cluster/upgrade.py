@@ -62,13 +62,18 @@ def run(kube: Kube, commit: str) -> int:
         authority = secret(kube)
         with shop.shop(kube):
             kube.until(lambda: shop.enforced(kube), "Enforced is True with the earlier release", 120.0)
+            print(f"before: {dict(shop.outcomes(kube))}", flush=True)
             for name, release in (
                 ("upgrade", (CHART, kube.values())),
                 ("downgrade", earlier),
                 ("upgrade again", (CHART, kube.values())),
             ):
                 kube.install(*release)
-                print(f"{name}: every client acknowledged {settled(kube, name):.0f} s after the rollout", flush=True)
+                took = settled(kube, name)
+                print(
+                    f"{name}: every client acknowledged {took:.0f} s after the rollout; {dict(shop.outcomes(kube))}",
+                    flush=True,
+                )
             print(kube.helm("test", "forefill", "-n", SYSTEM, "--logs").stdout)
             kept = secret(kube) == authority
             kube.uninstall()

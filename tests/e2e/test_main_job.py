@@ -193,7 +193,8 @@ def test_a_token_of_another_audience_is_refused_401(shop: Cluster, audience: str
         f"raw = socket.create_connection(('forefill-operator.{SYSTEM}.svc', 8443), 10)\n"
         f"with context.wrap_socket(raw, server_hostname='forefill-operator.{SYSTEM}.svc') as stream:\n"
         "    head = 'GET /v1/stream HTTP/1.1|Host: x|Connection: Upgrade|Upgrade: websocket'\n"
-        "    head += '|Sec-WebSocket-Version: 13|Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==|Authorization: Bearer ' + sys.argv[1] + '||'\n"
+        "    head += '|Sec-WebSocket-Version: 13|Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='\n"
+        "    head += '|Authorization: Bearer ' + sys.argv[1] + '||'\n"
         "    stream.sendall(head.replace('|', '\\r\\n').encode())\n"
         "    print(stream.recv(4096).decode())\n"
     )
