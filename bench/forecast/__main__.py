@@ -1,6 +1,7 @@
 """Forecasters beside each other, on the series of FOREFILL_DATA.
 
-    FOREFILL_DATA=DIR python -m bench.forecast [--peers] [--pictures DIR] [--longer | --inheritance] [--write FILE.md]
+    FOREFILL_DATA=DIR python -m bench.forecast [--peers] [--pictures DIR] [--longer] [--write FILE.md]
+    FOREFILL_DATA=DIR python -m bench.forecast --inheritance | --audit [--write FILE.md]
 
 --peers adds statsmodels, statsforecast and river (minutes), each refitted on the last 360 windows at the same places.
 """
@@ -12,7 +13,7 @@ import tracemalloc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.forecast import inheritance, measure, peers, series
+from bench.forecast import audits, inheritance, measure, peers, series
 from bench.forecast.measure import Result, geometric_mean
 from bench.forecast.series import Series
 
@@ -26,6 +27,7 @@ PEER_SERIES = (
 PICTURES = ("autothrottle_bursty", "azure_conv_tokens", "servegen_16", "servegen_30")
 DIVERGES = 10.0
 BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
+AUDITS = "<!-- measured audits -->", "<!-- end of measured audits -->"
 INHERITANCE = "<!-- measured inheritance -->", "<!-- end of measured inheritance -->"
 
 
@@ -36,24 +38,28 @@ def main(arguments: Sequence[str]) -> int:
         print("bench.forecast: set FOREFILL_DATA to the folder with the traces", file=sys.stderr)
         return 2
     chosen = series.longer_windows if options.longer else series.ten_seconds
-    if options.inheritance:
-        text = "\n".join(inheritance.table(Path(folder))) + "\n"
-        print(text, end="")
-        if options.write:
-            put(text, options.write, *INHERITANCE)
-        return 0
+    for wanted, table, marks in (
+        (options.inheritance, inheritance.table, INHERITANCE),
+        (options.audit, audits.table, AUDITS),
+    ):
+        if wanted:
+            text = "\n".join(table(Path(folder))) + "\n"
+            print(text, end="")
+            if options.write:
+                put(text, options.write, *marks)
+            return 0
     every = [each for each in chosen(Path(folder)) if measure.worth_scoring(each)]
     lines = list(report(every, options.peers))
     text = "\n".join(lines) + "\n"
     print(text, end="")
     if options.write:
-        put(text, options.write, BEGIN, END)
+        put(text, options.write)
     if options.pictures:
         draw(every, options.pictures)
     return 0
 
 
-def put(text: str, path: Path, first: str, last: str) -> None:
+def put(text: str, path: Path, first: str = BEGIN, last: str = END) -> None:
     """Replace what stands between the two marks of a Markdown file."""
     before, _, rest = path.read_text().partition(first)
     _, end, after = rest.partition(last)
@@ -67,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--peers", action="store_true", help="add statsmodels, statsforecast and river")
     result.add_argument("--longer", action="store_true", help="series with windows of a minute or five instead")
     result.add_argument("--inheritance", action="store_true", help="the first hour of new pods instead")
+    result.add_argument("--audit", action="store_true", help="what the operator's audit finds instead")
     result.add_argument("--pictures", type=Path, metavar="DIR", help="draw a few series here")
     result.add_argument("--write", type=Path, metavar="FILE.md", help="put the tables between their marks")
     return result

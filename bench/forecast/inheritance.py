@@ -1,7 +1,8 @@
 """How well a new pod forecasts in its first hour: beside a pod that has run for a day, and beside one that inherits.
 
 The new pod and the workload's other pod are two draws of the same demand: ServeGen's arrivals are drawn twice, each of
-WorldCup's requests goes to one of two pods. What is inherited is fitted to the other pod's day before.
+WorldCup's requests goes to one of two pods. What is inherited is what the operator's own code makes of the other
+pod's reports of the day before.
 """
 
 import zlib
@@ -12,16 +13,16 @@ from pathlib import Path
 import numpy as np
 from bench.forecast.measure import geometric_mean, ratio
 from bench.forecast.series import DAY_SECONDS, SERVEGEN_DAY, Series, servegen, servegen_clients, stamped
-from numpy.typing import NDArray
 
-from forefill_protocol.messages import Forecast, Inherited
+from forefill_operator.profiles.calendar import SLOTS, Quarter
+from forefill_operator.profiles.inheritance import inherited
+from forefill_operator.profiles.past import AWAY, Past
+from forefill_protocol.messages import Forecast, Inherited, PolicyReport
 from forefill_sidecar import scoring
 from forefill_sidecar.forecast.predictor import Predictor
 from forefill_sidecar.forecast.season import Season
 
 HORIZONS = (1, 3)
-SLOTS = 96
-RECENT = 24
 # Below this share of busy windows a ratio of errors says nothing.
 BUSY_SHARE = 0.2
 HOURS = (0, 8, 16)
@@ -87,43 +88,43 @@ def forecasts(predictor: Predictor, values: Sequence[float]) -> Rows:
     return rows
 
 
-def day_old(start: Start) -> tuple[Predictor, float]:
-    """A pod that has run for a day, and its mean absolute error one window ahead in that day."""
-    season = Season(start.own.interval_seconds, start.second_of_week)
-    predictor = Predictor("Ensemble", max(HORIZONS), season)
-    rows = forecasts(predictor, start.own.values[start.begins - start.day : start.begins])
-    errors = [abs(actual - made.mean) for (step, horizon), (made, actual) in rows.items() if horizon == 1 and step]
-    return predictor, float(np.mean(errors))
+def day_old(start: Start) -> Predictor:
+    """A pod that has run for a day."""
+    predictor = Predictor("Ensemble", max(HORIZONS), Season(start.own.interval_seconds, start.second_of_week))
+    for value in start.own.values[start.begins - start.day : start.begins]:
+        predictor.observe(value)
+    return predictor
 
 
-def fit(start: Start, scale: float, is_live: bool) -> Inherited:
-    """What the other pod's day before says; with its last windows when it runs."""
-    interval, past = start.own.interval_seconds, np.array(start.other.values[start.begins - start.day : start.begins])
-    level = float(past.mean())
-    seconds = (start.second_of_week + np.arange(start.day) * interval) % DAY_SECONDS
-    slots = (seconds * SLOTS / DAY_SECONDS).astype(int)
-    factors: NDArray[np.float64] = np.bincount(slots, past, SLOTS) / np.bincount(slots, minlength=SLOTS)
-    day = (factors / level).tolist() if level > 0.0 else []
-    return Inherited(
-        interval, level, scale, weekday=day, weekend=day, recent=past[-RECENT:].tolist() if is_live else []
-    )
+def learned(start: Start, is_live: bool) -> Inherited:
+    """What an operator tells of the other pod's day before, from its reports; its last windows too when it runs."""
+    interval, past = start.own.interval_seconds, Past(start.own.interval_seconds)
+    for window, rate in enumerate(start.other.values[start.begins - start.day : start.begins], 1):
+        now = window * interval
+        entry = PolicyReport("bench/series", interval, rate * interval, rate * interval, 0.0, 0.0, 1, [])
+        second = start.second_of_week - DAY_SECONDS + now - interval
+        quarter = Quarter(int(second // DAY_SECONDS), False, int(second % DAY_SECONDS * SLOTS / DAY_SECONDS))
+        past.hear("other", entry, quarter, now)
+    found = inherited(past, "new", now if is_live else now + 2 * AWAY * interval)
+    assert found is not None
+    return found
 
 
 def table(data: Path) -> Iterator[str]:
     """A new pod's error and pinball loss over those of a day-old one, geometric means over starts."""
     ratios: dict[tuple[str, str], list[list[float]]] = {}
     for start in starts(data):
-        old, scale = day_old(start)
+        old = day_old(start)
         reference = forecasts(old, start.hour())
-        for name, inherited in (
+        for name, known in (
             ("nothing", None),
-            ("days and error size", fit(start, scale, is_live=False)),
-            ("these and the other pod's last windows", fit(start, scale, is_live=True)),
+            ("days and error size", learned(start, is_live=False)),
+            ("these and the other pod's last windows", learned(start, is_live=True)),
         ):
             season = Season(start.own.interval_seconds, start.second_of_week)
             new = Predictor("Ensemble", max(HORIZONS), season)
-            if inherited:
-                new.inherit(inherited)
+            if known:
+                new.inherit(known)
             family = start.own.name.split("_")[0]
             ratios.setdefault((family, name), []).append(_ratios(forecasts(new, start.hour()), reference))
     yield "| series | starts | a new pod inherits | error h1 | h3 | loss h1 | h3 | error of the first 5 windows |"
