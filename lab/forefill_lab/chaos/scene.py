@@ -48,6 +48,10 @@ class Scene:
     async def set_up(self, **spec: object) -> None:
         """Everything is up and every sidecar holds a lease. Raises SceneFailed, Unplayable."""
         self.write_files(**spec)
+        await self.start_parts()
+
+    async def start_parts(self) -> None:
+        """Everything that `write_files` has written for. Raises SceneFailed, Unplayable."""
         await self.start_upstream()
         if self.has_store:
             await self.start_store()
@@ -156,6 +160,9 @@ class Scene:
 
     def wake(self, name: str) -> None:
         self._processes[name].send_signal(signal.SIGCONT)
+
+    def pid(self, name: str) -> int:
+        return self._processes[name].pid
 
     def runs(self, name: str) -> bool:
         return self._processes[name].returncode is None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-BEGIN, END = "<!-- faults -->", "<!-- end of faults -->"
+MARK = "faults"
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,11 @@ def _row(outcome: Outcome) -> str:
     return f"| {outcome.fault} | {outcome.over_grant:g} | {failed} | {after} | {outcome.seen} |"
 
 
-def written_into(document: str, table: str) -> str:
-    """The document with the table between its marks. Raises ValueError when it has none."""
-    head, begin, rest = document.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the document has no {BEGIN} … {END}")
-    return f"{head}{BEGIN}\n{table}\n{END}{tail}"
+def written_into(document: str, text: str, mark: str = MARK) -> str:
+    """The document with the text between its marks. Raises ValueError when it has none."""
+    begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
+    head, began, rest = document.partition(begin)
+    _, ended, tail = rest.partition(end)
+    if not began or not ended:
+        raise ValueError(f"the document has no {begin} … {end}")
+    return f"{head}{begin}\n{text}\n{end}{tail}"
