@@ -2,11 +2,15 @@
 
 import csv
 import math
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
 
 LARGEST = 1e12
 COLUMNS = ("t", "client", "tokens")
@@ -28,7 +32,7 @@ class Demand:
     start: float
     step: float
     clients: Sequence[str]
-    tokens: NDArray[np.float64]
+    tokens: Floats
     joins: Sequence[int]
     leaves: Sequence[int]
 
@@ -37,47 +41,69 @@ class Demand:
         return int(self.tokens.shape[0])
 
 
-def demand(tokens: NDArray[np.float64], step: float, clients: Sequence[str]) -> Demand:
+def demand(tokens: Floats, step: float, clients: Sequence[str]) -> Demand:
     """Demand of clients that are there from the first tick to the last."""
     ticks = tokens.shape[0]
     return Demand(0.0, step, list(clients), tokens, [0] * len(clients), [ticks - 1] * len(clients))
 
 
+class _Rows:
+    """What the file says, a number a row and column: millions of rows fit into memory."""
+
+    def __init__(self) -> None:
+        self.times, self.amounts = array("d"), array("d")
+        self.clients, self.lines = array("q"), array("q")
+        self.indices: dict[str, int] = {}
+
+    def add(self, line: int, time: float, client: str, amount: float) -> None:
+        self.times.append(time)
+        self.amounts.append(amount)
+        self.clients.append(self.indices.setdefault(client, len(self.indices)))
+        self.lines.append(line)
+
+
 def read(lines: Iterable[str]) -> Demand:
     """Raises Unusable."""
-    times: dict[float, list[tuple[int, float, int]]] = {}
-    indices: dict[str, int] = {}
-    for line, cells in rows(lines, COLUMNS):
-        time = number(line, "t", cells[0], least=-LARGEST)
-        amount = number(line, "tokens", cells[2])
-        name = cells[1]
-        if not name:
+    found = _Rows()
+    for line, (time, client, tokens) in rows(lines, COLUMNS):
+        if not client:
             raise Unusable(f"line {line} has no client")
-        index = indices.setdefault(name, len(indices))
-        times.setdefault(time, []).append((index, amount, line))
+        found.add(line, number(line, "t", time, -LARGEST), client, number(line, "tokens", tokens))
+    times, ticks = np.unique(np.frombuffer(found.times), return_inverse=True)
     if len(times) < 2:
         raise Unusable(f"the file has {len(times)} ticks; two are the least that can be simulated")
-    return _tabulated(times, list(indices))
+    numbers, who = np.frombuffer(found.lines, np.int64), np.frombuffer(found.clients, np.int64)
+    step = float(times[1] - times[0])
+    _refuse_gaps(times, step, ticks, numbers)
+    clients = list(found.indices)
+    _refuse_repeats(ticks * len(clients) + who, numbers, clients, times)
+    tokens_of = np.zeros((len(times), len(clients)))
+    tokens_of[ticks, who] = np.frombuffer(found.amounts)
+    joins, leaves = np.full(len(clients), len(times)), np.zeros(len(clients), np.int64)
+    np.minimum.at(joins, who, ticks)
+    np.maximum.at(leaves, who, ticks)
+    return Demand(float(times[0]), step, clients, tokens_of, joins.tolist(), leaves.tolist())
 
 
-def _tabulated(times: dict[float, list[tuple[int, float, int]]], clients: list[str]) -> Demand:
-    order = sorted(times)
-    step = order[1] - order[0]
-    tokens = np.zeros((len(order), len(clients)))
-    joins, leaves, seen = [len(order)] * len(clients), [0] * len(clients), [-1] * len(clients)
-    for tick, time in enumerate(order):
-        expected = order[0] + tick * step
-        if abs(time - expected) > JITTER * step * max(1, tick):
-            line = times[time][0][2]
-            raise Unusable(f"line {line}: t is {time:g}, but ticks are {step:g} s apart and {expected:g} is missing")
-        for index, amount, line in times[time]:
-            if seen[index] == tick:
-                raise Unusable(f"line {line}: client {clients[index]} has a second row for t {time:g}")
-            seen[index] = tick
-            tokens[tick, index] = amount
-            joins[index] = min(joins[index], tick)
-            leaves[index] = tick
-    return Demand(order[0], step, clients, tokens, joins, leaves)
+def _refuse_gaps(times: Floats, step: float, ticks: Whole, lines: Whole) -> None:
+    places = np.arange(len(times))
+    expected = times[0] + places * step
+    off = np.abs(times - expected) > JITTER * step * np.maximum(1, places)
+    if off.any():
+        tick = int(off.argmax())
+        line = int(lines[ticks == tick].min())
+        raise Unusable(
+            f"line {line}: t is {times[tick]:g}, but ticks are {step:g} s apart and {expected[tick]:g} is missing"
+        )
+
+
+def _refuse_repeats(cells: Whole, lines: Whole, clients: Sequence[str], times: Floats) -> None:
+    order = np.argsort(cells, kind="stable")
+    again = cells[order][1:] == cells[order][:-1]
+    if again.any():
+        row = int(order[1:][again].min())
+        tick, client = divmod(int(cells[row]), len(clients))
+        raise Unusable(f"line {lines[row]}: client {clients[client]} has a second row for t {times[tick]:g}")
 
 
 def rows(lines: Iterable[str], columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
