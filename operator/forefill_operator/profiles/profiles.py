@@ -1,6 +1,7 @@
 """Where reports, fits and new pods meet: what the loop and the streams call."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -22,8 +23,10 @@ from forefill_operator.profiles.shelf import Shelf
 from forefill_operator.profiles.tasks import LEAST_WINDOWS, Task
 from forefill_protocol.messages import Inherited, Report
 
-# Fits begin in these hours after midnight UTC, each operator's at a moment of its own.
-FIRST_HOUR, HOURS = 1.0, 3.0
+# Fits begin in these seconds after midnight UTC, each operator's at a moment of its own.
+FITS_BETWEEN = 3600.0, 4 * 3600.0
+# Clocks differ a little: a night does not begin again so soon after it began.
+LEAST_SECONDS = 1800.0
 # So many workloads a process: at most 1.2 MB to hand over.
 BATCH = 8
 
@@ -32,7 +35,10 @@ Clock = Callable[[], float]
 
 
 class Profiles:
-    """`policy` looks a policy up by its key; `kept` is the file that outlives the operator, if any."""
+    """`policy` looks a policy up by its key; `kept` is the file that outlives the operator, if any.
+
+    `fits_at` is in seconds after midnight UTC.
+    """
 
     def __init__(
         self,
@@ -40,6 +46,7 @@ class Profiles:
         registry: CollectorRegistry,
         kept: Path | None = None,
         wall_clock: Clock = time.time,
+        fits_at: float | None = None,
     ) -> None:
         self._policy = policy
         self._metrics = ProfileMetrics(registry)
@@ -48,7 +55,7 @@ class Profiles:
         self._calendar = Calendar()
         self._pasts = Pasts()
         self._asked = asyncio.Event()
-        self._minute = FIRST_HOUR * 3600.0 + random.uniform(0.0, HOURS * 3600.0)
+        self._fits_at = random.uniform(*FITS_BETWEEN) if fits_at is None else fits_at
 
     def heard(self, client: Client, report: Report, now: float) -> None:
         """Learn from one new report; `now` is monotonic. Pods of no workload or that are not admitted teach nothing."""
@@ -89,22 +96,23 @@ class Profiles:
         if self._shelf:
             self._pasts.restore(await asyncio.to_thread(self._shelf.read))
         try:
+            await self._night(self._seconds_to_night())
             while True:
-                await self._night()
                 await self.fit()
+                seconds = self._seconds_to_night()
+                await self._night(seconds if seconds > LEAST_SECONDS else seconds + DAY_SECONDS)
         finally:
             self._keep()
 
-    async def _night(self) -> None:
-        self._asked.clear()
-        try:
-            async with asyncio.timeout(self._seconds_to_night()):
+    async def _night(self, seconds: float) -> None:
+        """Wait for it, or until asked."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
                 await self._asked.wait()
-        except TimeoutError:
-            pass
+        self._asked.clear()
 
     def _seconds_to_night(self) -> float:
-        return (self._minute - self._wall_clock()) % DAY_SECONDS or DAY_SECONDS
+        return (self._fits_at - self._wall_clock()) % DAY_SECONDS
 
     async def fit(self) -> None:
         """Everything that has enough of a history, some at a time, so that the process stays small."""

@@ -155,6 +155,15 @@ async def test_pods_of_other_workloads_or_of_none_inherit_nothing(letter: str, o
         assert (await (await operator.pod(letter)).greet()).inherited is None
 
 
+async def test_a_report_that_comes_again_is_counted_once(operator: Operator) -> None:
+    async with operator.running():
+        await (old := await operator.pod("a")).greet()
+        for _ in range(20):
+            await old.report(20.0)
+            old.reports = 0
+        assert (await (await operator.pod("b")).greet()).inherited is None
+
+
 async def test_a_pod_that_holds_a_grant_is_not_new(operator: Operator) -> None:
     async with operator.running():
         await (old := await operator.pod("a")).greet()
