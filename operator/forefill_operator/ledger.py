@@ -56,8 +56,13 @@ class Envelope(Struct, frozen=True, gc=False):
 
     def changes_after(self, now: float) -> float:
         """When it next falls by itself; infinite when never again."""
-        moments = [self.rate_until, self.lease_until, *(at for at, _ in self.falls)]
-        return min((moment for moment in moments if moment > now), default=inf)
+        moment = self.lease_until if now < self.lease_until else inf
+        if now < self.rate_until < moment:
+            moment = self.rate_until
+        for at, _ in self.falls:
+            if now < at < moment:
+                return at
+        return moment
 
     def cut(self, sequence: int, rate: float) -> "Envelope":
         """The same, nowhere above `rate`: what a recall leaves."""
@@ -113,14 +118,25 @@ class Account:
             first, second, *rest = self.outstanding
             self.outstanding = [joined(first, second), *rest]
 
-    def acknowledge(self, sequence: int) -> None:
-        """The client follows the grant `sequence` or a later one; earlier ones are of the past. Unknown: no effect."""
-        if self.knows(sequence):
-            self.outstanding = [e for e in self.outstanding if e.sequence >= sequence]
-            self.claimed = None
+    def acknowledge(self, sequence: int) -> bool:
+        """The client follows the grant `sequence` or a later one; earlier ones are of the past. Unknown: no effect.
+
+        True when anything is of the past by that.
+        """
+        outstanding = self.outstanding
+        if not self.knows(sequence):
+            return False
+        if self.claimed is None and outstanding[0].sequence == sequence:
+            return False
+        self.outstanding = [e for e in outstanding if e.sequence >= sequence]
+        self.claimed = None
+        return True
 
     def knows(self, sequence: int) -> bool:
-        return any(envelope.sequence == sequence for envelope in self.outstanding)
+        for envelope in self.outstanding:
+            if envelope.sequence == sequence:
+                return True
+        return False
 
     def granted_at(self, now: float) -> Held:
         return _maximum(self.outstanding, now)
@@ -136,11 +152,19 @@ class Account:
 
 
 def _maximum(envelopes: Sequence[Envelope], now: float) -> Held:
-    return Held(
-        max((envelope.rate_at(now) for envelope in envelopes), default=0.0),
-        max((envelope.safe_rate_at(now) for envelope in envelopes), default=0.0),
-        max((envelope.burst_at(now) for envelope in envelopes), default=0.0),
-    )
+    """As `rate_at`, `safe_rate_at` and `burst_at` have it; written out, since every message asks several times."""
+    rate = safe_rate = burst = 0.0
+    for envelope in envelopes:
+        is_leased = now < envelope.lease_until
+        safe = envelope.safe_rate if is_leased else envelope.last_rate
+        if safe > safe_rate:
+            safe_rate = safe
+        held = envelope.rate_at(now) if now < envelope.rate_until else safe
+        if held > rate:
+            rate = held
+        if envelope.burst > burst and (is_leased or envelope.last_rate > 0.0):
+            burst = envelope.burst
+    return Held(rate, safe_rate, burst)
 
 
 class Ledger:
@@ -177,8 +201,8 @@ class Ledger:
         self._watch(pod_uid, account, envelope.changes_after(now))
 
     def acknowledge(self, pod_uid: str, sequence: int, now: float) -> None:
-        if account := self.accounts.get(pod_uid):
-            account.acknowledge(sequence)
+        account = self.accounts.get(pod_uid)
+        if account is not None and account.acknowledge(sequence):
             self._recount(account, now)
 
     def release(self, pod_uid: str) -> None:
@@ -191,7 +215,7 @@ class Ledger:
         if account is None:
             return Held()
         self._recount(account, now)
-        return account.granted_at(now)
+        return account.held if account.claimed is None else account.granted_at(now)
 
     def others(self, pod_uid: str) -> Held:
         """What everybody but `pod_uid` holds."""
@@ -223,8 +247,10 @@ class Ledger:
             heappush(self._due, (moment, pod_uid))
 
     def _recount(self, account: Account, now: float) -> None:
-        before, account.held = account.held, account.held_at(now)
-        self._add(account.held, before)
+        before, held = account.held, account.held_at(now)
+        if held != before:
+            account.held = held
+            self._add(held, before)
 
     def _add(self, gained: Held, lost: Held) -> None:
         total = self.held
