@@ -25,10 +25,12 @@ def shop(kube: Kube, replicas: int = 3, rate: float = 10.0) -> Iterator[None]:
     kube.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait")
     kube.apply(workload.namespace(NAMESPACE))
     app = workload.deployment("app", NAMESPACE, image, workload.APP, inject=True, replicas=replicas, rate=rate)
-    kube.apply(*workload.upstream(NAMESPACE, image), workload.policy("llm", NAMESPACE, fillRate=FILL_RATE), app)
+    kube.apply(*workload.upstream(NAMESPACE, image), workload.policy("llm", NAMESPACE, fillRate=FILL_RATE))
     try:
-        for name in ("upstream", "app"):
-            kube.kubectl("rollout", "status", "-n", NAMESPACE, f"deployment/{name}", "--timeout=120s")
+        # Without an upstream there is nothing to call.
+        kube.kubectl("rollout", "status", "-n", NAMESPACE, "deployment/upstream", "--timeout=120s")
+        kube.apply(app)
+        kube.kubectl("rollout", "status", "-n", NAMESPACE, "deployment/app", "--timeout=120s")
         yield
     finally:
         kube.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait")
