@@ -4,8 +4,10 @@ The shell authenticates, decodes, calls one method here and sends what it return
 nothing on a stream before that stream's Hello has come: a grant that answers 0 would count from the wrong Hello.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+
+from msgspec.structs import replace
 
 from forefill_operator import status
 from forefill_operator.book import Book
@@ -17,7 +19,7 @@ from forefill_operator.ledger import CLOCK_MARGIN
 from forefill_operator.load.readings import Fault
 from forefill_operator.policy import InvalidPolicy, TokenPolicy
 from forefill_operator.shaping import Load
-from forefill_operator.status import PolicyStatus
+from forefill_operator.status import BestModel, PolicyStatus
 from forefill_protocol.messages import Ack, Down, Hello, Holding, PolicyReport, Refused, Report
 
 __all__ = ["TICK_SECONDS", "Controller", "Deliveries", "Figures"]
@@ -52,6 +54,7 @@ class Controller:
         self._removed: set[str] = set()
         self._invalid: dict[str, tuple[InvalidPolicy, int]] = {}
         self._sessions: dict[str, _Session] = {}
+        self._best_models: dict[str, list[BestModel]] = {}
 
     # Policies
 
@@ -72,6 +75,7 @@ class Controller:
         """What is held stays known, should a policy of this name come back."""
         self._invalid.pop(key, None)
         self._removed.add(key)
+        self._best_models.pop(key, None)
         book = self.books.get(key)
         members = book.members.values() if book else ()
         return [(member.client.pod_uid, self._gone(key)) for member in members if member.connected]
@@ -85,6 +89,13 @@ class Controller:
         """What the upstream itself counted of each client, tokens/s by NAMESPACE/NAME of the pod."""
         if book := self.books.get(key):
             book.planner.appraiser.measured(rates, now)
+
+    def audited(self, key: str, best_models: Sequence[BestModel]) -> None:
+        """Which model would serve each workload best; some are shown in the status, those first that have another."""
+        book = self.books.get(key)
+        used = book.policy.spec.forecast.model if book else ""
+        first = sorted(best_models, key=lambda best: (best.model == used, best.workload))
+        self._best_models[key] = first[: status.MOST_BEST_MODELS]
 
     def policy(self, key: str) -> TokenPolicy | None:
         """As it is served here or elsewhere."""
@@ -199,7 +210,7 @@ class Controller:
         if book is None:
             return status.status_of_invalid(*rejected) if rejected else None
         invalid, generation = rejected or (None, book.policy.generation)
-        return status.status_of(book, invalid, generation, now)
+        return replace(status.status_of(book, invalid, generation, now), best_models=self._best_models.get(key, []))
 
     def figures(self, now: float) -> dict[str, Figures]:
         """Numbers for metrics by policy and name; costs a pass over all clients."""

@@ -49,7 +49,9 @@ class Runtime:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.profiles = Profiles(self.controller.policy, self.metrics.registry, self.profiles_kept)
+        self.profiles = Profiles(
+            self.controller.policy, self.metrics.registry, self.profiles_kept, tell=self.controller.audited
+        )
         self.server = StreamServer(
             self.controller,
             self.authenticator,

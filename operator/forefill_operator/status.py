@@ -14,7 +14,7 @@ from forefill_operator.conditions import Condition
 from forefill_operator.member import Member
 from forefill_operator.policy import InvalidPolicy
 
-MOST_TOP_CLIENTS = 5
+MOST_TOP_CLIENTS = MOST_BEST_MODELS = 5
 
 
 class TopClient(Struct, frozen=True, rename="camel"):
@@ -31,6 +31,14 @@ class AppliedWeights(Struct, frozen=True, rename="camel", omit_defaults=True):
     load: float | None = None
 
 
+class BestModel(Struct, frozen=True, rename="camel"):
+    """The model that would serve a workload best: its mean absolute error is 1 - `skill` times the last value's."""
+
+    workload: str
+    model: str
+    skill: float
+
+
 class PolicyStatus(Struct, frozen=True, rename="camel", omit_defaults=True):
     """Totals and conditions only. Rates are tokens/s; `load` in [0, 1] is left out while it is unknown."""
 
@@ -43,6 +51,7 @@ class PolicyStatus(Struct, frozen=True, rename="camel", omit_defaults=True):
     weights: AppliedWeights | None = None
     clamped: str | None = None
     top_clients: list[TopClient] = []
+    best_models: list[BestModel] = []
 
 
 def status_of(book: Book, invalid: InvalidPolicy | None, generation: int, now: float) -> PolicyStatus:

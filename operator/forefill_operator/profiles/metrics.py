@@ -1,11 +1,10 @@
 """Metrics of profiles and fits."""
 
-from collections.abc import Set
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from forefill_operator.profiles.past import Fitted
-from forefill_operator.profiles.pasts import Key
+from forefill_operator.status import BestModel
 
 
 class ProfileMetrics:
@@ -25,7 +24,6 @@ class ProfileMetrics:
             ["policy", "workload", "model"],
             registry=registry,
         )
-        self._named: dict[Key, str] = {}
 
     def inherited(self) -> None:
         self._inherited.inc()
@@ -36,14 +34,9 @@ class ProfileMetrics:
     def fits_took(self, seconds: float) -> None:
         self._seconds.set(seconds)
 
-    def keep(self, keys: Set[Key]) -> None:
-        """Only these workloads keep their series."""
-        for key in self._named.keys() - keys:
-            self._best.remove(key.policy, key.workload, self._named.pop(key))
-
-    def best(self, key: Key, fitted: Fitted) -> None:
-        """One series a workload."""
-        if before := self._named.get(key):
-            self._best.remove(key.policy, key.workload, before)
-        self._named[key] = fitted.best
-        self._best.labels(key.policy, key.workload, fitted.best).set(fitted.skills[fitted.best])
+    def best_models(self, by_policy: Mapping[str, Iterable[BestModel]]) -> None:
+        """One series a workload, and none of those that are forgotten."""
+        self._best.clear()
+        for policy, best_models in by_policy.items():
+            for best in best_models:
+                self._best.labels(policy, best.workload, best.model).set(best.skill)

@@ -21,6 +21,7 @@ from forefill_operator.profiles.past import Past
 from forefill_operator.profiles.pasts import Key, Pasts
 from forefill_operator.profiles.shelf import Shelf
 from forefill_operator.profiles.tasks import LEAST_WINDOWS, Task
+from forefill_operator.status import BestModel
 from forefill_protocol.messages import Inherited, Report
 
 # Fits begin in these seconds after midnight UTC, each operator's at a moment of its own.
@@ -35,9 +36,9 @@ Clock = Callable[[], float]
 
 
 class Profiles:
-    """`policy` looks a policy up by its key; `kept` is the file that outlives the operator, if any.
+    """`policy` looks a policy up by its key; `tell` hears which models the audit found best for its workloads.
 
-    `fits_at` is in seconds after midnight UTC.
+    `kept` is the file that outlives the operator, if any; `fits_at` is in seconds after midnight UTC.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class Profiles:
         kept: Path | None = None,
         wall_clock: Clock = time.time,
         fits_at: float | None = None,
+        tell: Callable[[str, Sequence[BestModel]], None] = lambda policy, best_models: None,
     ) -> None:
         self._policy = policy
+        self._tell = tell
         self._metrics = ProfileMetrics(registry)
         self._shelf = Shelf(kept) if kept else None
         self._wall_clock = wall_clock
@@ -79,14 +82,6 @@ class Profiles:
             self._metrics.inherited()
         return found
 
-    def best(self, policy: str) -> dict[str, tuple[str, float]]:
-        """By workload: the model that would serve it best, and its skill."""
-        return {
-            key.workload: (past.fitted.best, past.fitted.skills[past.fitted.best])
-            for key, past in self._pasts
-            if key.policy == policy and past.fitted
-        }
-
     def ask(self) -> None:
         """Fit now."""
         self._asked.set()
@@ -95,6 +90,7 @@ class Profiles:
         """Fit every night and whenever asked, until cancelled."""
         if self._shelf:
             self._pasts.restore(await asyncio.to_thread(self._shelf.read))
+            self._publish()
         try:
             await self._night(self._seconds_to_night())
             while True:
@@ -120,7 +116,7 @@ class Profiles:
         due = [(key, past) for key, past in self._pasts if len(past.history) >= LEAST_WINDOWS]
         for first in range(0, len(due), BATCH):
             await self._fit(due[first : first + BATCH])
-        self._metrics.keep({key for key, _ in self._pasts})
+        self._publish()
         self._metrics.fits_took(time.perf_counter() - began)
         if self._shelf:
             await asyncio.to_thread(self._shelf.write, self._pasts.kept())
@@ -137,10 +133,20 @@ class Profiles:
             _log.error("%d workloads keep what was fitted before: %s", len(pairs), failed)
             self._metrics.fitted("failed", len(pairs))
             return
-        for (key, past, _), fitted in zip(pairs, found, strict=True):
+        for (_, past, _), fitted in zip(pairs, found, strict=True):
             past.fitted = fitted
-            self._metrics.best(key, fitted)
         self._metrics.fitted("done", len(pairs))
+
+    def _publish(self) -> None:
+        """What the audit found last, of all that is still remembered."""
+        found: dict[str, list[BestModel]] = {}
+        for key, past in self._pasts:
+            if fitted := past.fitted:
+                best = BestModel(key.workload, fitted.best, fitted.skills[fitted.best])
+                found.setdefault(key.policy, []).append(best)
+        for policy, best_models in found.items():
+            self._tell(policy, best_models)
+        self._metrics.best_models(found)
 
     def _task(self, past: Past, policy: TokenPolicy, wall_now: float) -> Task:
         began = wall_now - len(past.history) * past.interval

@@ -94,6 +94,7 @@ def test_the_status_is_written_apart_from_the_spec(policy: Any, installed: ApiSe
         "weights": {"prediction": 1.1, "load": -100.0},
         "clamped": "None",
         "topClients": [{"pod": "shop/web-0", "fillRate": 60.25}],
+        "bestModels": [{"workload": "shop/Deployment/web", "model": "Arima", "skill": 0.25}],
         "conditions": [
             {
                 "type": kind,

@@ -19,6 +19,7 @@ from forefill_operator.metrics import Metrics
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.runtime import Runtime
 from forefill_operator.state_folder import ensure_certificate
+from forefill_operator.status import BestModel
 from forefill_protocol import codec
 from forefill_protocol.messages import STREAM_PATH, Assignment, Down, Forecast, Hello, Holding, PolicyReport, Report, Up
 
@@ -122,6 +123,11 @@ class Operator:
             self.ahead += 10.0
             await pod.report(10.0 * rate)
 
+    def best_models(self) -> list[BestModel]:
+        found = self.runtime.controller.status("ai/llm", self.runtime.clock())
+        assert found is not None
+        return found.best_models
+
     def metric(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)
 
@@ -179,15 +185,15 @@ async def test_a_fit_asked_for_gives_new_pods_its_coefficients_and_names_the_bes
         await operator.history(old, [max(noise.gauss(5.0, 1.0), 0.0) for _ in range(300)])
         operator.runtime.profiles.ask()
         async with asyncio.timeout(500.0):
-            while not operator.runtime.profiles.best("ai/llm"):
+            while not (best_models := operator.best_models()):
                 await asyncio.sleep(0.05)
         inherited = (await (await operator.pod("b")).greet()).inherited
-        ((workload, (model, skill)),) = operator.runtime.profiles.best("ai/llm").items()
     assert inherited is not None
     assert inherited.ar or inherited.ma
-    assert workload == "ai/Deployment/web"
-    labels = {"policy": "ai/llm", "workload": workload, "model": model}
-    assert operator.metric("forefill_workload_best_model", **labels) == skill > 0.0
+    (best,) = best_models
+    assert best.workload == "ai/Deployment/web"
+    labels = {"policy": "ai/llm", "workload": best.workload, "model": best.model}
+    assert operator.metric("forefill_workload_best_model", **labels) == best.skill > 0.0
     assert operator.metric("forefill_profile_fits_total", outcome="done") == 1.0
 
 

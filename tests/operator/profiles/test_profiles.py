@@ -3,7 +3,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,15 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from forefill_operator.client import Client
+from forefill_operator.controller import Controller
 from forefill_operator.policy import TokenPolicy
+from forefill_operator.profiles.days import Days
 from forefill_operator.profiles.metrics import ProfileMetrics
 from forefill_operator.profiles.past import Fitted
-from forefill_operator.profiles.pasts import Key
+from forefill_operator.profiles.pasts import Kept
 from forefill_operator.profiles.profiles import Profiles
+from forefill_operator.profiles.shelf import Shelf
+from forefill_operator.status import BestModel
 from forefill_protocol.messages import PolicyReport, Report
 
 MakePolicy = Callable[..., TokenPolicy]
@@ -102,19 +106,50 @@ async def test_fits_are_made_when_the_night_comes_and_once_a_night(make_policy: 
 
 def test_a_workload_has_one_series_and_none_once_it_is_forgotten() -> None:
     registry = CollectorRegistry()
-    metrics, key = ProfileMetrics(registry), Key("ai/llm", "ai/Deployment/web")
+    metrics = ProfileMetrics(registry)
 
     def series() -> dict[str, float]:
         (found,) = [each for each in registry.collect() if each.name == "forefill_workload_best_model"]
         return {sample.labels["model"]: sample.value for sample in found.samples}
 
     for name, skill in (("Ensemble", 0.3), ("Arima", 0.4)):
-        metrics.best(key, Fitted([], [], {name: skill}, name))
+        metrics.best_models({"ai/llm": [BestModel("ai/Deployment/web", name, skill)]})
         assert series() == {name: skill}
-    metrics.keep({key})
-    assert series() == {"Arima": 0.4}
-    metrics.keep(set())
+    metrics.best_models({})
     assert series() == {}
+
+
+def test_the_status_names_those_first_that_another_model_would_serve_better(make_policy: MakePolicy) -> None:
+    controller = Controller(first_start=True)
+    controller.put_policy(make_policy(), 0.0)
+    used = [BestModel(f"ai/{number}", "Ensemble", 0.2) for number in range(6)]
+    better = BestModel("ai/9", "Arima", 0.3)
+
+    def shown() -> list[BestModel]:
+        found = controller.status("ai/llm", 0.0)
+        assert found is not None
+        return found.best_models
+
+    assert shown() == []
+    controller.audited("ai/llm", [*used, better])
+    assert shown() == [better, *used[:4]]
+    controller.remove_policy("ai/llm", 1.0)
+    controller.put_policy(make_policy(), 2.0)
+    assert shown() == []
+
+
+def test_what_was_audited_before_is_told_again_by_the_next_operator(tmp_path: Path) -> None:
+    fitted = Fitted([], [], {"Arima": 0.3, "LastValue": 0.0}, "Arima")
+    Shelf(tmp_path / "profiles").write([Kept("ai/llm", "ai/Deployment/web", 10.0, Days(), 0.0, fitted)])
+    told: dict[str, Sequence[BestModel]] = {}
+    profiles = Profiles(lambda key: None, CollectorRegistry(), tmp_path / "profiles", tell=told.__setitem__)
+
+    async def begin() -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(profiles.run(), 0.2)
+
+    asyncio.run(begin())
+    assert told == {"ai/llm": [BestModel("ai/Deployment/web", "Arima", 0.3)]}
 
 
 async def test_a_signal_asks_the_operator_for_fits(tmp_path: Path, make_manifest: Callable[[Any], Any]) -> None:
