@@ -56,6 +56,7 @@ class Metrics:
         self._messages = Counter(
             "forefill_operator_messages", "Messages received from sidecars.", ["type"], registry=self.registry
         )
+        self._messages_of: dict[type[messages.Up], Counter] = {}
         self._rejected = Counter(
             "forefill_operator_upgrades_rejected",
             "Connections refused at the upgrade.",
@@ -104,7 +105,11 @@ class Metrics:
         )
 
     def message(self, message: messages.Up) -> None:
-        self._messages.labels(type(message).__name__.lower()).inc()
+        kind = type(message)
+        counter = self._messages_of.get(kind)
+        if counter is None:
+            counter = self._messages_of[kind] = self._messages.labels(kind.__name__.lower())
+        counter.inc()
 
     def upgrade_rejected(self, code: int) -> None:
         self._rejected.labels(str(code)).inc()

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from forefill_operator import garbage
 from forefill_operator.controller import TICK_SECONDS, Controller
 from forefill_operator.explanation.answers import Answer, answer
 from forefill_operator.health import Health
@@ -72,7 +73,7 @@ class Runtime:
             where = self.stream[0], port, self.health[0], health_port
             _log.info("streams on %s:%d, health and metrics on %s:%d", *where)
             async with asyncio.TaskGroup() as group:
-                chores = [self._tick, self.profiles.run, *self.chores]
+                chores = [self._tick, self._collect, self.profiles.run, *self.chores]
                 tasks = [group.create_task(_run(chore)) for chore in chores]
                 await self._stopped(tasks)
                 for task in tasks:
@@ -102,6 +103,9 @@ class Runtime:
             self.server.deliver(self.controller.tick(self.clock()))
             self.metrics.plan_took(time.perf_counter() - started)
             self._ticked_at = self.clock()
+
+    async def _collect(self) -> None:
+        await garbage.collect_seldom(lambda: self.server.ended, lambda: len(self.server.open))
 
     def _expose(self) -> bytes:
         self.metrics.figures(self.controller.figures(self.clock()))

@@ -25,9 +25,10 @@ __all__ = ["CLOSE_AFTER_BAD_FRAMES", "MESSAGES_PER_SECOND", "Session", "StreamSe
 
 # A frame over the protocol's bound is refused with a sentence; one over this is not even read to its end.
 HARD_FRAME_BYTES = 4 * codec.MAX_FRAME_BYTES
-# How often streams are looked at for what is overdue, and those that came on a ticket are reviewed: some at once, and
-# so many a turn that all of them have been within half of the time for which a ticket opens a stream.
+# How often some streams are looked at for what is overdue: so many that all have been within five seconds. Of those
+# that came on a ticket some are reviewed, so many a turn that all have been within half of a ticket's life.
 SWEEP_SECONDS = 1.0
+SWEPT_AT_LEAST, SWEEP_ALL_SECONDS = 500, 5.0
 REVIEWS_AT_ONCE = 20
 REVIEW_ALL_SECONDS = tickets.LIFE_SECONDS / 2
 
@@ -64,6 +65,7 @@ class StreamServer:
         self.trust("")
         self.sessions: dict[str, Session] = {}
         self.open: dict[Session, None] = {}
+        self.ended = 0
         self._unreviewed: dict[Session, None] = {}
         self._acceptor = Acceptor(self._upgrade, self.door_metrics, clock)
         self._tasks: list[asyncio.Task[None]] = []
@@ -126,6 +128,7 @@ class StreamServer:
         if session not in self.open:
             return
         del self.open[session]
+        self.ended += 1
         self._unreviewed.pop(session, None)
         self.door.streams.leave(session.pod_uid)
         if self.sessions.get(session.pod_uid) is session:
@@ -134,14 +137,18 @@ class StreamServer:
         self.metrics.streams(len(self.sessions))
 
     async def _sweep_for_ever(self) -> None:
+        waiting: list[Session] = []
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            self.sweep()
+            waiting = waiting or list(self.open)
+            turn = max(SWEPT_AT_LEAST, ceil(len(self.open) * SWEEP_SECONDS / SWEEP_ALL_SECONDS))
+            self.sweep(waiting[:turn])
+            del waiting[:turn]
 
-    def sweep(self) -> None:
-        """End what is overdue."""
+    def sweep(self, sessions: Sequence[Session] | None = None) -> None:
+        """End what is overdue of these, else of all."""
         now, wall_now = self.clock(), self.wall_clock()
-        for session in list(self.open):
+        for session in list(self.open) if sessions is None else [each for each in sessions if each in self.open]:
             if why := session.overdue(now, wall_now):
                 session.end(*why)
         self.door_metrics.ca_unacknowledged(self.lagging())
