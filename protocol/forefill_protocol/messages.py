@@ -73,6 +73,9 @@ class PolicyReport(Struct, frozen=True, omit_defaults=True):
     and is weighted already by how much of earlier declarations came true. `grant_sequence` and `policy_generation` name
     what the sidecar enforces, so every report acknowledges too. An `early` one is sent inside a window; it and the
     window's last report each tell of their own part, and `window_seconds` is how long that part was.
+
+    `would_wait` and `would_refuse` are what of `offered` enforcement would have held up and turned away, tokens; both
+    are 0 while it is enforced.
     """
 
     policy: PolicyName
@@ -92,6 +95,8 @@ class PolicyReport(Struct, frozen=True, omit_defaults=True):
     expectations: Annotated[list[Expectation], Meta(max_length=32)] = []
     early: bool = False
     restored: bool = False
+    would_wait: Amount = 0.0
+    would_refuse: Amount = 0.0
 
 
 class Hello(Message, frozen=True, omit_defaults=True, tag="hello"):

@@ -40,6 +40,7 @@ class Member:
     changes_at: float = -inf
     _enforced: Allowance | None = None
     _lumped: int = 0
+    _shadow_told: tuple[float, float] = (0.0, 0.0)
     outstanding: Outstanding = field(default_factory=Outstanding)
     _look_at: float = -inf
 
@@ -77,6 +78,8 @@ class Member:
         expectations.reported()
         if held:
             self.outstanding.acknowledged(held)
+        shadow = self.listener.gate.shadow
+        told, self._shadow_told = self._shadow_told, (shadow.would_wait, shadow.would_refuse)
         return messages.PolicyReport(
             policy=self.policy,
             window_seconds=window.window_seconds,
@@ -94,6 +97,8 @@ class Member:
             upstream_seconds=window.upstream_seconds,
             expectations=coming,
             early=early,
+            would_wait=shadow.would_wait - told[0],
+            would_refuse=shadow.would_refuse - told[1],
         )
 
     # Early reports

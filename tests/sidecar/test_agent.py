@@ -652,3 +652,19 @@ async def test_the_loop_reports_a_queue_early_and_ends_when_it_is_cancelled(net:
         asyncio.CancelledError,
         asyncio.CancelledError,
     ]
+
+
+def test_in_mode_observe_a_report_says_what_enforcement_would_have_done_in_its_window(pod: Pod) -> None:
+    gate = pod.member.listener.gate
+    gate.set_mode("Observe")
+    gate.shadow.retune(pod.now, 5.0, 10.0)
+    for _ in range(100):
+        gate.ask(pod.now, 1.0, lambda verdict: None)
+    pod.pass_seconds(INTERVAL)
+    first = pod.newest()
+    assert (first.offered, first.admitted) == (100.0, 100.0)
+    assert first.would_wait + first.would_refuse == pytest.approx(100.0)
+    assert first.would_wait > 0.0
+    assert first.would_refuse > 0.0
+    pod.pass_seconds(INTERVAL)
+    assert (pod.newest().would_wait, pod.newest().would_refuse) == (0.0, 0.0)
