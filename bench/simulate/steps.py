@@ -14,6 +14,7 @@ from forefill_operator import allocation
 CAPACITY = 400.0
 STEP_AT, SECONDS, TICK = 200, 250, 0.25
 CLIENTS = 20
+CALM = 4.0
 
 
 def shape(share: float, load: float, phase: float) -> Demand:
@@ -30,8 +31,8 @@ def shape(share: float, load: float, phase: float) -> Demand:
 
 @dataclass(frozen=True)
 class Reaction:
-    """Seconds from the step until the rate is 95 % of the new fair share, and until every second's tokens are served
-    to 95 % of it (or of what came in that second, if that was less). 0: it was there when the step came.
+    """Seconds from the step until the rate is 95 % of the new fair share, and until the tokens served in CALM seconds
+    are 95 % of it (or of what came in them, if that was less). 0: it was there when the step came.
     """
 
     rate: float
@@ -46,20 +47,22 @@ def reaction(controller: str, share: float, load: float, phase: float, told: boo
     demands = [2 * extra] + [(1 - share) * load * CAPACITY / (CLIENTS - 1)] * (CLIENTS - 1)
     fair = allocation.split(CAPACITY, [allocation.Claim(rate) for rate in demands])[0]
     simulation = Simulation(policy(CAPACITY), wanted, controller, declarations=declarations)
-    first, second = int(at / TICK), int(1 / TICK)
-    rates, served = [], []
+    first, served, rates = int(at / TICK), [0.0], []
     for tick in simulation.run():
         if tick >= first:
             rates.append(simulation.running.granted(0))
             served.append(simulation.recorder.on_time[0] + simulation.recorder.late[0])
-    offered = wanted.tokens[first:, 0]
-    short = [
-        end / second
-        for end in range(second, len(served), second)
-        if served[end] - served[end - second] < 0.95 * min(fair, float(offered[end - second + 1 : end + 1].sum()))
-    ]
-    enough = next((index for index, rate in enumerate(rates) if rate >= 0.95 * fair), len(rates))
-    return Reaction(enough * TICK, max(short, default=0.0))
+    given = np.diff(served[1:])
+    offered = wanted.tokens[first + 1 :, 0]
+    calm = int(CALM / TICK)
+    sums = [(float(given[i : i + calm].sum()), float(offered[i : i + calm].sum())) for i in range(len(given) - calm)]
+    enough = [rate >= 0.95 * fair for rate in rates]
+    fed = [got >= 0.95 * min(CALM * fair, asked) for got, asked in sums]
+    return Reaction(_first(enough) * TICK, _first(fed) * TICK)
+
+
+def _first(reached: Sequence[bool]) -> float:
+    return reached.index(True) if True in reached else float("inf")
 
 
 def table(controllers: Sequence[str], phases: Sequence[float]) -> Iterator[str]:
