@@ -1,6 +1,7 @@
 """`forefill bench reports`: many sidecars on real TLS streams against one operator that runs on one core."""
 
 import argparse
+import asyncio
 import json
 import os
 import sys
@@ -13,20 +14,24 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from forefill_lab.reports import demand, run
-from forefill_lab.reports.target import BenchFailed, Target, Usage, allow_files
+from forefill_lab.reports import demand, run, shared
+from forefill_lab.reports.target import BenchFailed, Target, Usage, allow_files, summed
 
 DESCRIPTION = """\
 Starts an operator on one core, opens a TLS stream for each of N simulated sidecars from another, and lets each report
 once an interval, as sidecars do, on real traces where FOREFILL_DATA names some. Latency counts from when a report was
 due, not from when it could be sent.
 """
+SHARED_SECONDS = 60.0
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Exit status 0; 1 when reports went unanswered or streams were lost; 2 for what the user can mend."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.operators > 1 and not options.store:
+        parser.error("--operators above 1 need --store URL")
     try:
         result = uvloop.run(_bench(options))
     except BenchFailed as failed:
@@ -42,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=_positive, default=20, metavar="S", help="measured time (default 20)")
     parser.add_argument("--interval", type=_positive, default=10, metavar="S", help="report interval (default 10)")
     parser.add_argument("--policies", type=_positive, default=1, metavar="N", help="policies they share (default 1)")
+    parser.add_argument("--operators", type=_positive, default=1, metavar="N", help="that share the core (default 1)")
+    parser.add_argument("--store", metavar="URL", help="Valkey or Redis that they share; it should be this run's own")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser
@@ -59,52 +66,66 @@ async def _bench(options: argparse.Namespace) -> dict[str, object]:
     os.sched_setaffinity(0, mine)
     data = os.environ.get("FOREFILL_DATA")
     traces, source = demand.rates(Path(data) if data else None)
-    tally = run.Tally()
+    population = demand.Population(traces, options.clients, options.seed)
     with tempfile.TemporaryDirectory() as folder, _progress(options.json) as progress:
-        target = Target(Path(folder), options.clients, options.policies, options.interval, theirs)
+        targets = [
+            Target(Path(folder) / str(number), options.clients, options.policies, options.interval, theirs)
+            for number in range(options.operators)
+        ]
         try:
-            await target.start()
-            empty = target.usage()
-            return await _measured(options, target, empty, demand.Population(traces, options.clients, options.seed),
-                                   source, tally, progress)  # fmt: skip
+            await _start(targets, options)
+            return await _measured(options, targets, population, progress) | {"traces": source}
         finally:
-            await target.stop()
+            for target in targets:
+                await target.stop()
+
+
+async def _start(targets: Sequence[Target], options: argparse.Namespace) -> None:
+    """With a store: until the operators have divided the policies among them. Raises BenchFailed."""
+    for number, target in enumerate(targets):
+        await target.start(*([f"--store={options.store}", f"--name=operator-{number}"] if options.store else []))
+    for _ in range(int(SHARED_SECONDS)):
+        owned = [len(await asyncio.to_thread(target.figures, "forefill_policy_max")) for target in targets]
+        if sum(owned) == options.policies and (min(owned) or options.policies < len(targets)):
+            return
+        await asyncio.sleep(1.0)
+    raise BenchFailed(f"the operators did not divide {options.policies} policies among them: they serve {owned}")
 
 
 async def _measured(
-    options: argparse.Namespace,
-    target: Target,
-    empty: Usage,
-    population: demand.Population,
-    source: str,
-    tally: run.Tally,
-    progress: Progress,
+    options: argparse.Namespace, targets: Sequence[Target], population: demand.Population, progress: Progress
 ) -> dict[str, object]:
+    tally = run.Tally()
+    empty = summed(target.usage() for target in targets)
     opening = progress.add_task("streams", total=options.clients)
     began = time.monotonic()
     peers = await run.connect(
-        target, options.clients, options.policies, tally, lambda count: progress.update(opening, completed=count)
+        targets, options.clients, options.policies, tally, lambda count: progress.update(opening, completed=count)
     )
-    opened_in, opened = time.monotonic() - began, target.usage()
-    marks: list[tuple[float, Usage]] = []
+    opened_in, opened = time.monotonic() - began, summed(target.usage() for target in targets)
+    marks: list[tuple[float, Usage, shared.Work]] = []
+
+    def mark() -> None:
+        work = shared.work(options.store) if options.store else shared.Work({}, 0.0)
+        marks.append((time.monotonic(), summed(target.usage() for target in targets), work))
+
     total = options.interval + options.seconds
     reporting = progress.add_task("seconds", total=total)
     # The first interval answers newcomers, which is dearer than what follows.
     await run.drive(
-        peers, population, options.interval, options.interval, options.seconds, tally,
-        lambda: marks.append((time.monotonic(), target.usage())),
-        lambda: marks.append((time.monotonic(), target.usage())),
+        peers, population, options.interval, options.interval, options.seconds, tally, mark, mark,
         lambda seconds: progress.update(reporting, completed=min(seconds, total)),
     )  # fmt: skip
+    over_grant = sum([sum(await asyncio.to_thread(t.figures, "forefill_policy_over_grant")) for t in targets])
+    plans = [await asyncio.to_thread(_plan_seconds, target) for target in targets]
     for peer in peers:
         peer.wire.close()
-    (start, before), (end, after) = marks
+    (start, before, work_before), (end, after, work_after) = marks
     cpu = after.cpu_seconds - before.cpu_seconds
     return {
         "clients": options.clients,
         "policies": options.policies,
         "interval_seconds": options.interval,
-        "traces": source,
         "measured_seconds": round(end - start, 2),
         "reports": tally.sent,
         "answered": len(tally.latencies),
@@ -112,13 +133,16 @@ async def _measured(
         "lost_streams": tally.lost_streams,
         "refusals": tally.refusals,
         "pushes": tally.pushes,
+        "over_grant": over_grant,
         "answer_milliseconds": _quantiles(tally.latencies),
         "sent_late_milliseconds": _quantiles(tally.lateness),
         "operator": {
+            "processes": len(targets),
             "cores": 1,
             "cpu_share": round(cpu / (end - start), 4),
             "cpu_microseconds_per_report": round(1e6 * cpu / max(tally.sent, 1), 1),
             "clients_per_core": int(options.clients * (end - start) / cpu) if cpu > 0 else None,
+            "tick_milliseconds": round(1e3 * max(plans), 3),
             "rss_megabytes": round(after.rss_bytes / 1e6, 1),
             "rss_kilobytes_per_client": round((after.rss_bytes - empty.rss_bytes) / 1e3 / options.clients, 1),
             "handshakes_per_second": round(options.clients / opened_in, 1),
@@ -126,7 +150,14 @@ async def _measured(
                 1e3 * (opened.cpu_seconds - empty.cpu_seconds) / options.clients, 3
             ),
         },
+        "store": shared.between(work_before, work_after, tally.sent) if options.store else None,
     }
+
+
+def _plan_seconds(target: Target) -> float:
+    """The mean turn of the operator's loop that plans."""
+    (whole,), (count,) = (target.figures(f"forefill_operator_plan_seconds_{part}") for part in ("sum", "count"))
+    return whole / max(count, 1.0)
 
 
 def _quantiles(seconds: list[float]) -> dict[str, float]:

@@ -7,7 +7,7 @@ when it was due, so that no pause hides (Tene's coordinated omission).
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from heapq import heapify, heapreplace
@@ -83,17 +83,19 @@ class Peer:
 
 
 async def connect(
-    target: Target, clients: int, policies: int, tally: Tally, progress: Callable[[int], None]
+    targets: Sequence[Target], clients: int, policies: int, tally: Tally, progress: Callable[[int], None]
 ) -> list[Peer]:
-    """Every stream, open and greeted. Raises BenchFailed."""
-    context = ssl.create_default_context(cafile=str(target.ca_file))
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    """Every stream, open and greeted, spread over the operators. Raises BenchFailed."""
+    contexts = [ssl.create_default_context(cafile=str(target.ca_file)) for target in targets]
+    for context in contexts:
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
     numbers, peers = iter(range(clients)), []
 
     async def worker() -> None:
         for number in numbers:
             peer = Peer(number, policies, tally)
-            peer.wire = await _open(context, target.port, number, peer)
+            turn = number // policies % len(targets)
+            peer.wire = await _open(contexts[turn], targets[turn].port, number, peer)
             peer.wire.send(peer.hello())
             peers.append(peer)
             progress(len(peers))

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import urllib.request
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,11 @@ class Usage:
 
     cpu_seconds: float
     rss_bytes: int
+
+
+def summed(usages: Iterable[Usage]) -> Usage:
+    listed = list(usages)
+    return Usage(sum(each.cpu_seconds for each in listed), sum(each.rss_bytes for each in listed))
 
 
 class Target:
@@ -71,6 +77,15 @@ class Target:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return Usage((int(fields[11]) + int(fields[12])) / _TICKS, int(fields[21]) * _PAGE)
 
+    def figures(self, name: str) -> list[float]:
+        """What a metric has, by its labels. Raises BenchFailed."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health}/metrics", timeout=10.0) as answer:
+                lines = answer.read().decode().splitlines()
+        except OSError as error:
+            raise BenchFailed(f"the operator does not tell its metrics: {error}") from None
+        return [float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name}{{", f"{name} "))]
+
     def last_words(self) -> str:
         lines = (self.folder / "operator.log").read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "without a word"
@@ -81,7 +96,7 @@ class Target:
 
     def _write_files(self) -> None:
         policies, state = self.folder / "policies", self.folder / "state"
-        policies.mkdir()
+        policies.mkdir(parents=True)
         state.mkdir(mode=0o700)
         for number in range(self._policies):
             (policies / f"policy-{number}.yaml").write_text(json.dumps(self._manifest(number)))
