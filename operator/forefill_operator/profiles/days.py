@@ -1,8 +1,9 @@
 """What one pod of a workload usually offers on a weekday and on a weekend day, a quarter of an hour at a time."""
 
 from math import fsum
+from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from forefill_operator.profiles.calendar import SLOTS, Quarter
 
@@ -12,6 +13,10 @@ DAY_MEMORY = 0.5
 MOST_FACTOR = 1000.0
 
 
+SLOTTED = Meta(min_length=SLOTS, max_length=SLOTS)
+Amounts = Annotated[list[Annotated[float, Meta(ge=0.0, le=1e300)]], SLOTTED]
+
+
 def _zeros() -> list[float]:
     return [0.0] * SLOTS
 
@@ -19,9 +24,9 @@ def _zeros() -> list[float]:
 class Day(Struct):
     """By slot: tokens offered, seconds in which one pod offered them (two pods: twice the time), and the last day."""
 
-    tokens: list[float] = field(default_factory=_zeros)
-    seconds: list[float] = field(default_factory=_zeros)
-    newest: list[int] = field(default_factory=lambda: [0] * SLOTS)
+    tokens: Amounts = field(default_factory=_zeros)
+    seconds: Amounts = field(default_factory=_zeros)
+    newest: Annotated[list[int], SLOTTED] = field(default_factory=lambda: [0] * SLOTS)
 
     def add(self, quarter: Quarter, tokens: float, seconds: float) -> None:
         slot = quarter.slot

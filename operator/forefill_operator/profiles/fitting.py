@@ -26,11 +26,14 @@ async def fit(tasks: Sequence[Task]) -> list[Fitted]:
 
     The process has ended when this returns or is cancelled.
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", MODULE,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-    )  # fmt: skip
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", MODULE,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        )  # fmt: skip
+    except OSError as error:
+        raise FitFailed(f"the fit can't be started: {error.strerror}") from None
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             answer, errors = await process.communicate(encode(list(tasks)))

@@ -1,14 +1,15 @@
 """What is remembered of one workload under one policy: its days, one pod's windows, and what was fitted to them."""
 
 from math import nan, sqrt
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from forefill_operator.profiles.calendar import Quarter
 from forefill_operator.profiles.days import Days
 from forefill_operator.profiles.history import History
 from forefill_operator.shadow import LEAST_ROOT, Shadow
-from forefill_protocol.messages import PolicyReport
+from forefill_protocol.messages import Coefficient, PolicyReport
 
 # A window of so many intervals or more was slept through; a shorter one than the other part waits for the next.
 SLEPT, SHORTEST = 3.0, 0.5
@@ -18,6 +19,9 @@ AWAY = 6.0
 MOST_RATE = 1e9
 
 
+Coefficients = Annotated[list[Coefficient], Meta(max_length=8)]
+
+
 class Fitted(Struct, frozen=True):
     """What a fit found. `ar` and `ma`, of differences, as in messages.Inherited; both empty when no fit was usable.
 
@@ -25,18 +29,25 @@ class Fitted(Struct, frozen=True):
     last windows of the history, to which nothing was fitted; `best` is the model to have.
     """
 
-    ar: list[float]
-    ma: list[float]
+    ar: Coefficients
+    ma: Coefficients
     skills: dict[str, float]
     best: str
 
+    def __post_init__(self) -> None:
+        if self.best not in self.skills:
+            raise ValueError(f"best is {self.best!r}, which has no skill")
+
 
 class Past:
-    """Of all pods the days are learned; of one, the witness, every window, `interval` seconds long."""
+    """Of all pods the days are learned; of one, the witness, every window, `interval` seconds long.
+
+    `ended_at` is when the newest window ended, since 1970; with `has_news` windows came since the last fit.
+    """
 
     __slots__ = (
-        "_offered", "_seconds", "_told", "days", "first_scale", "fitted", "heard_at", "history", "interval", "shadow",
-        "spoken_at", "witness",
+        "_offered", "_seconds", "_told", "days", "ended_at", "first_scale", "fitted", "has_news", "heard_at", "history",
+        "interval", "shadow", "spoken_at", "witness",
     )  # fmt: skip
 
     def __init__(self, interval: float, days: Days | None = None, scale: float = 0.0, fitted: Fitted | None = None):
@@ -47,13 +58,15 @@ class Past:
         self.history = History()
         self.shadow = Shadow()
         self.witness = ""
+        self.ended_at = 0.0
+        self.has_news = False
         self.spoken_at: float | None = None
         self.heard_at: float | None = None
         self._seconds = self._offered = 0.0
         self._told = nan
 
-    def hear(self, pod_uid: str, entry: PolicyReport, quarter: Quarter, now: float) -> None:
-        """Take one new report. `now` is monotonic, `quarter` that in which it came."""
+    def hear(self, pod_uid: str, entry: PolicyReport, quarter: Quarter, now: float, wall_now: float = 0.0) -> None:
+        """Take one new report. `now` is monotonic, `wall_now` since 1970, `quarter` that in which it came."""
         self.heard_at = now
         seconds, offered = entry.window_seconds, entry.offered
         if 0.0 < seconds < SLEPT * self.interval:
@@ -66,6 +79,7 @@ class Past:
             self._forget_parts()
         if pod_uid == self.witness:
             self._follow(entry, seconds, offered, now)
+            self.ended_at = wall_now
 
     def _is_away(self, now: float) -> bool:
         return self.spoken_at is None or now - self.spoken_at > AWAY * self.interval
@@ -83,6 +97,7 @@ class Past:
             return
         rate = self._offered / self._seconds
         self.history.add(rate, self._told)
+        self.has_news = True
         self.shadow.observe(rate)
         self._seconds = self._offered = 0.0
         self._told = entry.forecasts[0].mean if entry.forecasts else nan

@@ -1,11 +1,12 @@
 """Everything that is remembered of workloads, within bounds."""
 
 from collections.abc import Iterator
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from forefill_operator.profiles.days import Days
-from forefill_operator.profiles.past import Fitted, Past
+from forefill_operator.profiles.past import MOST_RATE, Fitted, Past
 
 # Pairs of policy and workload; at most 160 kB each.
 MOST = 400
@@ -25,9 +26,9 @@ class Kept(Struct):
 
     policy: str
     workload: str
-    interval: float
+    interval: Annotated[float, Meta(gt=0.0, le=1e9)]
     days: Days
-    scale: float
+    scale: Annotated[float, Meta(ge=0.0, le=MOST_RATE)]
     fitted: Fitted | None = None
 
 
@@ -68,7 +69,7 @@ class Pasts:
 
     def kept(self) -> list[Kept]:
         return [
-            Kept(key.policy, key.workload, past.interval, past.days, past.scale, past.fitted)
+            Kept(key.policy, key.workload, past.interval, past.days, min(past.scale, MOST_RATE), past.fitted)
             for key, past in self._known.items()
         ]
 

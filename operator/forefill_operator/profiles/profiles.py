@@ -72,7 +72,8 @@ class Profiles:
             spec = policy.spec
             past = self._pasts.heard(_key(entry.policy, client), spec.report.interval_seconds, now)
             if past is not None:
-                past.hear(client.pod_uid, entry, self._calendar.quarter(wall_now, spec.forecast.time_zone), now)
+                quarter = self._calendar.quarter(wall_now, spec.forecast.time_zone)
+                past.hear(client.pod_uid, entry, quarter, now, wall_now)
 
     def inherited(self, client: Client, policy: str, now: float) -> Inherited | None:
         """What a new pod begins with, where its workload is known."""
@@ -111,9 +112,9 @@ class Profiles:
         return (self._fits_at - self._wall_clock()) % DAY_SECONDS
 
     async def fit(self) -> None:
-        """Everything that has enough of a history, some at a time, so that the process stays small."""
+        """Everything with news and enough of a history, some at a time, so that the process stays small."""
         began = time.perf_counter()
-        due = [(key, past) for key, past in self._pasts if len(past.history) >= LEAST_WINDOWS]
+        due = [(key, past) for key, past in self._pasts if past.has_news and len(past.history) >= LEAST_WINDOWS]
         for first in range(0, len(due), BATCH):
             await self._fit(due[first : first + BATCH])
         self._publish()
@@ -126,15 +127,14 @@ class Profiles:
         pairs = [(key, past, policy) for key, past in chosen if (policy := self._policy(key.policy))]
         if not pairs:
             return
-        wall_now = self._wall_clock()
         try:
-            found = await fitting.fit([self._task(past, policy, wall_now) for _, past, policy in pairs])
+            found = await fitting.fit([_task(past, policy) for _, past, policy in pairs])
         except FitFailed as failed:
             _log.error("%d workloads keep what was fitted before: %s", len(pairs), failed)
             self._metrics.fitted("failed", len(pairs))
             return
         for (_, past, _), fitted in zip(pairs, found, strict=True):
-            past.fitted = fitted
+            past.fitted, past.has_news = fitted, False
         self._metrics.fitted("done", len(pairs))
 
     def _publish(self) -> None:
@@ -148,11 +148,6 @@ class Profiles:
             self._tell(policy, best_models)
         self._metrics.best_models(found)
 
-    def _task(self, past: Past, policy: TokenPolicy, wall_now: float) -> Task:
-        began = wall_now - len(past.history) * past.interval
-        forecast = policy.spec.forecast
-        return Task.of(past.history.ordered(), second_of_week(began, forecast.time_zone), past.interval, forecast.model)
-
     def _keep(self) -> None:
         if self._shelf:
             self._shelf.write(self._pasts.kept())
@@ -160,3 +155,8 @@ class Profiles:
 
 def _key(policy: str, client: Client) -> Key:
     return Key(policy, f"{client.namespace}/{client.workload}")
+
+
+def _task(past: Past, policy: TokenPolicy) -> Task:
+    began, forecast = past.ended_at - len(past.history) * past.interval, policy.spec.forecast
+    return Task.of(past.history.ordered(), second_of_week(began, forecast.time_zone), past.interval, forecast.model)

@@ -41,6 +41,13 @@ async def test_a_process_that_fails_is_told_in_a_sentence(tmp_path: Path, monkey
     assert str(caught.value) == "the fit ended with status 3: statsmodels is not installed"
 
 
+async def test_a_process_that_cannot_be_started_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(FitFailed) as caught:
+        await fitting.fit([])
+    assert str(caught.value) == "the fit can't be started: No such file or directory"
+
+
 async def test_a_fit_that_is_no_longer_wanted_leaves_no_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

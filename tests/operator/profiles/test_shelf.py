@@ -1,5 +1,7 @@
+from math import nan
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from forefill_operator.profiles.calendar import Quarter
@@ -32,6 +34,26 @@ def test_nothing_is_known_at_first(tmp_path: Path, caplog: pytest.LogCaptureFixt
 def test_what_cannot_be_read_is_learned_again(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "profiles"
     path.write_bytes(content)
+    assert Shelf(path).read() == []
+
+
+@pytest.mark.parametrize("wrong", ["slots", "nan", "best", "coefficients", "interval"])
+def test_what_could_not_have_been_learned_is_not_taken_up(wrong: str, kept: list[Kept], tmp_path: Path) -> None:
+    document = msgspec.to_builtins({"version": 1, "kept": kept})
+    first = document["kept"][0]
+    match wrong:
+        case "slots":
+            first["days"]["weekend"]["tokens"].pop()
+        case "nan":
+            first["days"]["weekday"]["seconds"][3] = nan
+        case "best":
+            first["fitted"]["best"] = "Oracle"
+        case "coefficients":
+            first["fitted"]["ar"] = [1e9]
+        case "interval":
+            first["interval"] = 0.0
+    path = tmp_path / "profiles"
+    path.write_bytes(msgspec.msgpack.encode(document))
     assert Shelf(path).read() == []
 
 
