@@ -1,7 +1,7 @@
 """Forecasters beside each other, on the series of FOREFILL_DATA.
 
     FOREFILL_DATA=DIR python -m bench.forecast [--peers] [--pictures DIR] [--longer] [--write FILE.md]
-    FOREFILL_DATA=DIR python -m bench.forecast --inheritance | --audit [--write FILE.md]
+    FOREFILL_DATA=DIR python -m bench.forecast --inheritance | --audit | --costs [--write FILE.md]
 
 --peers adds statsmodels, statsforecast and river (minutes), each refitted on the last 360 windows at the same places.
 """
@@ -13,7 +13,7 @@ import tracemalloc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.forecast import audits, inheritance, measure, peers, series
+from bench.forecast import audits, costs, inheritance, measure, peers, series
 from bench.forecast.measure import Result, geometric_mean
 from bench.forecast.series import Series
 
@@ -28,6 +28,7 @@ PICTURES = ("autothrottle_bursty", "azure_conv_tokens", "servegen_16", "servegen
 DIVERGES = 10.0
 BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 AUDITS = "<!-- measured audits -->", "<!-- end of measured audits -->"
+COSTS = "<!-- measured costs -->", "<!-- end of measured costs -->"
 INHERITANCE = "<!-- measured inheritance -->", "<!-- end of measured inheritance -->"
 
 
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     for wanted, table, marks in (
         (options.inheritance, inheritance.table, INHERITANCE),
         (options.audit, audits.table, AUDITS),
+        (options.costs, lambda _: costs.table(), COSTS),
     ):
         if wanted:
             text = "\n".join(table(Path(folder))) + "\n"
@@ -74,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--longer", action="store_true", help="series with windows of a minute or five instead")
     result.add_argument("--inheritance", action="store_true", help="the first hour of new pods instead")
     result.add_argument("--audit", action="store_true", help="what the operator's audit finds instead")
+    result.add_argument("--costs", action="store_true", help="what learning of workloads costs the operator instead")
     result.add_argument("--pictures", type=Path, metavar="DIR", help="draw a few series here")
     result.add_argument("--write", type=Path, metavar="FILE.md", help="put the tables between their marks")
     return result
