@@ -1,0 +1,106 @@
+"""How far an operator goes: `python -m bench.scale [--quick] [--write]`, or `--plan` for plans alone. Loopback only.
+
+An operator runs on one core, its sidecars on another. Reports of 100 to 30,000 clients come once in ten seconds over
+TLS; then one, two and three operators share a store and one core, and their CPU time is counted apart.
+"""
+
+import argparse
+import datetime
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.scale import law, pages, plans, runs
+from bench.scale.plans import Planned
+
+PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
+PICTURE = PAGE.with_name("scaling.svg")
+BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
+SIZES, QUICK_SIZES = (100, 1000, 4000, 10_000, 30_000), (100, 1000)
+PLANNED, QUICK_PLANNED = (1000, 10_000, 100_000), (1000, 10_000)
+SHARED_CLIENTS, POLICIES_AN_OPERATOR = 1500, 12
+MEASURED_SECONDS = 10
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status 0; 1 when a report went unanswered or more was granted than there is; 2 when a run failed."""
+    options = _parser().parse_args(arguments)
+    planned = [plans.measure(clients) for clients in (QUICK_PLANNED if options.quick else PLANNED)]
+    if options.plan:
+        print("\n".join(pages.plans(planned)))
+        return 0
+    try:
+        text, found = _measured(options, planned)
+    except runs.RunFailed as failed:
+        print(f"bench.scale: {failed}", file=sys.stderr)
+        return 2
+    print(text)
+    if options.write:
+        page = PAGE.read_text()
+        before, after = page.partition(BEGIN)[0], page.partition(END)[2]
+        PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    return 0 if all(run.is_whole and run.over_grant == 0.0 for run in found) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m bench.scale", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small runs only: a minute and a half instead of six")
+    parser.add_argument("--plan", action="store_true", help="only how long plans take")
+    parser.add_argument("--clients", type=_sizes, metavar="N,N,…", help="other numbers of clients")
+    parser.add_argument("--write", action="store_true", help=f"into {PAGE.name} and {PICTURE.name}")
+    return parser
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    numbers = text.split(",")
+    if not all(each.isascii() and each.isdigit() and 0 < int(each) <= 200_000 for each in numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers from 1 to 200,000")
+    return tuple(int(each) for each in numbers)
+
+
+def _measured(options: argparse.Namespace, planned: Sequence[Planned]) -> tuple[str, list[runs.Reports]]:
+    alone = []
+    for clients in options.clients or (QUICK_SIZES if options.quick else SIZES):
+        _tell(f"{clients:,} clients")
+        alone.append(runs.reports(clients, MEASURED_SECONDS))
+    shared = []
+    most = 2 if options.quick else 3
+    for operators in range(1, most + 1):
+        _tell(f"{operators} operators with a store")
+        with runs.server() as url:
+            policies = POLICIES_AN_OPERATOR * most
+            found = runs.reports(
+                SHARED_CLIENTS * operators, MEASURED_SECONDS, operators=operators, policies=policies, store=url
+            )
+        shared.append(found)
+    _tell("streams")
+    streams = runs.streams(500 if options.quick else 2000)
+    fitted = law.fit([run.clients for run in alone], [run.cpu for run in alone])
+    if options.write:
+        pages.draw(alone, fitted, planned, PICTURE)
+    lines = [
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {os.cpu_count()} cores of {_processor()}, "
+        f"load {os.getloadavg()[1]:.1f}, Python {platform.python_version()}.",
+        "", *pages.sizes(alone, fitted), "", *pages.plans(planned), "", *pages.streams(streams), "",
+        *pages.replicas(shared),
+    ]  # fmt: skip
+    return "\n".join(lines), [*alone, *shared]
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _tell(what: str) -> None:
+    print(f"bench.scale: {what}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

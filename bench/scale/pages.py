@@ -1,0 +1,91 @@
+"""What was found, as tables for docs/scaling.md and as a picture beside it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.scale.law import Law
+from bench.scale.plans import Planned
+from bench.scale.runs import Reports
+
+INTERVAL_SECONDS = 10.0
+
+
+def clients_a_core(cpu_microseconds: float) -> float:
+    """How many clients reporting every ten seconds take a whole core."""
+    return 1e6 * INTERVAL_SECONDS / cpu_microseconds
+
+
+def sizes(runs: Sequence[Reports], law: Law) -> list[str]:
+    rows = [
+        f"| {run.clients:,} | {run.cpu:.0f} | {clients_a_core(run.cpu):,.0f} | {run.p50:.1f} | {run.p99:.1f} | "
+        f"{run.kilobytes_a_client:.1f} | {run.handshake:.2f} | {'yes' if run.is_whole else 'no'} | {run.over_grant:g} |"
+        for run in runs
+    ]
+    return [
+        "| clients | CPU a report, µs | clients a core at that | answer p50, ms | p99, ms | memory a client, KB | "
+        "CPU a handshake, ms | all answered | over-grant |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: |",
+        *rows,
+        "",
+        f"A report costs {law.fixed:.0f} µs + {1e3 * law.each:.1f} µs for each thousand clients "
+        "(least squares on relative differences; TLS, decoding, appraisal, plan, ticket and answer, kernel included).",
+    ]
+
+
+def plans(found: Sequence[Planned]) -> list[str]:
+    return [
+        "| clients of one policy | plan, ms | ledger and appraisal, KB a client |",
+        "| ---: | ---: | ---: |",
+        *(f"| {each.clients:,} | {each.milliseconds:.1f} | {each.kilobytes_a_client:.1f} |" for each in found),
+    ]
+
+
+def replicas(runs: Sequence[Reports]) -> list[str]:
+    """Each operator gets a core in the reckoning: k operators that spend c a report together serve k / c."""
+    if not runs:
+        return ["Not measured: no store was to be had."]
+    one = runs[0].cpu
+    rows = [
+        f"| {run.operators} | {run.cpu:.0f} | {run.operators * clients_a_core(run.cpu):,.0f} | {one / run.cpu:.2f} | "
+        f"{run.p99:.1f} | {run.commands:.1f} | {run.store_cpu:.0f} | {'yes' if run.is_whole else 'no'} | "
+        f"{run.over_grant:g} |"
+        for run in runs
+    ]
+    return [
+        "| operators | CPU of all a report, µs | clients, a core each | part of linear | answer p99, ms | "
+        "commands of the store a report | its CPU, µs | all answered | over-grant |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: |",
+        *rows,
+    ]
+
+
+def streams(found: dict[str, float]) -> list[str]:
+    return [
+        f"Of {found['clients']:,.0f} sidecars: {found['kilobytes_a_stream']:.1f} KB a stream, "
+        f"{found['rejoin_cpu_milliseconds']:.2f} ms CPU to come back on a ticket after a restart, handshake and "
+        f"answer included: {found['rejoins_per_second_a_core']:,.0f} a second and core."
+    ]
+
+
+def draw(runs: Sequence[Reports], law: Law, planned: Sequence[Planned], path: Path) -> None:
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with rc_context({"svg.hashsalt": "forefill", "font.size": 9}):
+        figure = Figure(figsize=(9.0, 3.0), layout="constrained")
+        FigureCanvasSVG(figure)
+        left, middle, right = figure.subplots(1, 3)
+        counts = [run.clients for run in runs]
+        left.plot(counts, [run.cpu for run in runs], "o", label="measured")
+        left.plot(counts, [law.at(count) for count in counts], "-", label="a + b n")
+        left.set(title="CPU a report, µs", xlabel="clients", xscale="log", ylim=(0, None))
+        left.legend(frameon=False)
+        middle.plot(counts, [run.p50 for run in runs], "o-", label="p50")
+        middle.plot(counts, [run.p99 for run in runs], "s-", label="p99")
+        middle.axhline(50.0, color="grey", linewidth=0.8, linestyle="--")
+        middle.set(title="answer, ms", xlabel="clients", xscale="log", yscale="log")
+        middle.legend(frameon=False)
+        right.plot([each.clients for each in planned], [each.milliseconds for each in planned], "o-")
+        right.set(title="plan, ms", xlabel="clients of one policy", xscale="log", yscale="log")
+        figure.savefig(path, metadata={"Date": None})
