@@ -47,10 +47,10 @@ class Outcome:
 
 
 def workload(seed: int) -> Demand:
-    """Clients of different sizes whose demand comes in Poisson bursts of a few seconds."""
+    """Clients of different sizes, Poisson around levels that change every ten seconds."""
     chance = np.random.default_rng(seed)
     rates = np.geomspace(0.5, 16.0, CLIENTS)
-    level = chance.gamma(2.0, 0.5, (SECONDS // 5 + 1, CLIENTS)).repeat(5, axis=0)[:SECONDS]
+    level = chance.gamma(8.0, 1 / 8, (SECONDS // 10 + 1, CLIENTS)).repeat(10, axis=0)[:SECONDS]
     return scenes.named(chance.poisson(level * rates).astype(float))
 
 

@@ -89,6 +89,13 @@ def test_declared_work_reaches_the_operator(make_policy: MakePolicy) -> None:
     assert shares[1] > 0.95
 
 
+def test_a_liar_loses_the_trust_that_an_honest_client_keeps(make_policy: MakePolicy, poisson: Poisson) -> None:
+    wanted = poisson([6.0, 6.0, 3.0], 600)
+    simulation = finished(Simulation(make_policy(20.0), wanted, lies={0: Lie("forecast", 3.0)}))
+    (_, liar, _), (_, honest, _) = (simulation.running.outlook(client) for client in (0, 1))
+    assert (liar < 0.2, honest > 0.5) == (True, True)
+
+
 class Generous(Controller):
     """Doubles every rate behind its own ledger's back."""
 

@@ -111,7 +111,7 @@ class Fleet:
     def _trust(self, pod: Pod) -> float:
         book = self.operator.books.get(self.policy.key) if self.operator else None
         member = book.members.get(pod.client.pod_uid) if book else None
-        return float(getattr(member, "trust", 1.0))
+        return member.appraisal.trust if member and member.appraisal else 1.0
 
     # Pods
 
