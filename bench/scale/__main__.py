@@ -20,7 +20,7 @@ PICTURE = PAGE.with_name("scaling.svg")
 BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 SIZES, QUICK_SIZES = (100, 1000, 4000, 10_000, 30_000), (100, 1000)
 PLANNED, QUICK_PLANNED = (1000, 10_000, 100_000), (1000, 10_000)
-SHARED_CLIENTS, POLICIES_AN_OPERATOR = 1500, 12
+SHARED_CLIENTS, POLICIES_AN_OPERATOR = 2000, 12
 MEASURED_SECONDS = 10
 
 
@@ -77,7 +77,7 @@ def _measured(options: argparse.Namespace, planned: Sequence[Planned]) -> tuple[
         shared.append(found)
     _tell("streams")
     streams = runs.streams(500 if options.quick else 2000)
-    fitted = law.fit([run.clients for run in alone], [run.cpu for run in alone])
+    fitted = law.fit([run.clients for run in alone], [pages.core_part(run) for run in alone])
     if options.write:
         pages.draw(alone, fitted, planned, PICTURE)
     lines = [

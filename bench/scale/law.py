@@ -1,11 +1,11 @@
-"""The cost law: what one report costs beside n clients, as a + b n."""
+"""The cost law: what an operator of n clients spends, as a + b n."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 
 class Law(NamedTuple):
-    """`fixed` a report, and `each` a client that the operator serves besides; in the unit of what was fitted."""
+    """`fixed` however few there are, and `each` a client; in the unit of what was fitted."""
 
     fixed: float
     each: float
