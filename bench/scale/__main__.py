@@ -70,7 +70,7 @@ def _measured(options: argparse.Namespace, planned: Sequence[Planned]) -> tuple[
     for operators in range(1, most + 1):
         _tell(f"{operators} operators with a store")
         with runs.server() as url:
-            policies = POLICIES_AN_OPERATOR * most
+            policies = POLICIES_AN_OPERATOR * operators
             found = runs.reports(
                 SHARED_CLIENTS * operators, MEASURED_SECONDS, operators=operators, policies=policies, store=url
             )

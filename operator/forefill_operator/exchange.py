@@ -4,10 +4,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from prometheus_client import CollectorRegistry
+
 from forefill_operator import records, relay
 from forefill_operator.controller import Deliveries
 from forefill_operator.replica import Replica
 from forefill_operator.store.interface import Owner, Store, StoreFault, Write
+from forefill_operator.store.metrics import StoreMetrics
 from forefill_operator.store.ownership import share
 from forefill_protocol import codec, messages
 
@@ -22,12 +25,18 @@ class Exchange:
     """Runs beside the operator's loop. `deliver` sends to streams of this operator."""
 
     def __init__(
-        self, replica: Replica, store: Store, deliver: Callable[[Deliveries], None], clock: Callable[[], float]
+        self,
+        replica: Replica,
+        store: Store,
+        deliver: Callable[[Deliveries], None],
+        clock: Callable[[], float],
+        metrics: StoreMetrics | None = None,
     ) -> None:
         self._replica = replica
         self._store = store
         self._deliver = deliver
         self._clock = clock
+        self._metrics = metrics or StoreMetrics(CollectorRegistry())
         self._life = ""
         self._unconfirmed: set[str] = set()
 
@@ -54,6 +63,7 @@ class Exchange:
             if self._replica.fault is None or self._replica.fault.reason != fault.reason:
                 _log.error("%s: nothing new is granted until it is mended", fault)
             self._replica.fault = fault
+        self._metrics.beaten(self._replica.fault is None, len(self._replica.owned))
 
     async def _beat(self) -> None:
         replica, name = self._replica, self._replica.name
@@ -135,6 +145,7 @@ class Exchange:
                     await self.flush()
                 except StoreFault as fault:
                     self._replica.fault = fault
+                    self._metrics.failed()
 
     async def flush(self) -> None:
         """Record and send what has gathered. What can't be recorded is not sent: leases cover its receivers."""
@@ -142,6 +153,7 @@ class Exchange:
         self._deliver([refusal for refusal in mail.refusals if refusal[0] not in self._replica.fronts])
         for operator, outgoing in mail.forwards.items():
             await self._store.publish(operator, outgoing)
+            self._metrics.sent(len(outgoing))
         for key in mail.granted.keys() | mail.touched.keys():
             if key in self._replica.owned:
                 await self._record(key, mail.granted.get(key, []), mail.touched.get(key, set()))
@@ -155,9 +167,13 @@ class Exchange:
         data = {uid: records.encode(record) if record else b"" for uid, record in found.items()}
         writes = [Write(uid, data[uid], *self._sending(uid, message)) for uid, message in granted]
         writes += [Write(uid, data[uid]) for uid in uids - {write.pod_uid for write in writes}]
-        if await self._store.write(key, Owner(replica.name, replica.owned[key]), writes):
+        with self._metrics.writing():
+            is_recorded = await self._store.write(key, Owner(replica.name, replica.owned[key]), writes)
+        if is_recorded:
+            self._metrics.sent(sum(bool(write.message) for write in writes))
             self._deliver([(uid, message) for uid, message in granted if uid not in replica.fronts])
         else:
+            self._metrics.refused()
             _log.warning("%s is served by another operator now", key)
             replica.drop(key)
 
@@ -179,6 +195,7 @@ class Exchange:
     def receive(self, data: bytes) -> None:
         """From another operator; it is this one's task to be careful with it all the same."""
         replica, now = self._replica, self._clock()
+        self._metrics.received()
         try:
             match relay.decode(data):
                 case relay.Forwarded(front=front, client=client, message=message):

@@ -206,12 +206,21 @@ class Replica(Controller):
     # What others want to know
 
     def status(self, key: str, now: float) -> PolicyStatus | None:
-        """None for what somebody else owns. A store at fault is told in the condition Enforced."""
+        """None for what somebody else owns. A store at fault is told in Enforced, of what nobody owns, too."""
         found = super().status(key, now)
-        if found is None or self.fault is None:
+        if self.fault is None:
             return found
-        fault = Condition("Enforced", "False", self.fault.reason, str(self.fault), found.observed_generation)
+        if found is None:
+            if key not in self.policies or key in self.owners:
+                return None
+            generation = self.policies[key].generation
+            return PolicyStatus([self._at_fault(self.fault, generation)], generation, 0)
+        fault = self._at_fault(self.fault, found.observed_generation)
         return replace(found, conditions=[fault if c.type == "Enforced" else c for c in found.conditions])
+
+    @staticmethod
+    def _at_fault(fault: StoreFault, generation: int) -> Condition:
+        return Condition("Enforced", "False", fault.reason, str(fault), generation)
 
     # Ways out
 

@@ -6,12 +6,15 @@ import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+
 from forefill_operator.controller import Controller, Deliveries
 from forefill_operator.exchange import Exchange
 from forefill_operator.recorder import RecordingController
 from forefill_operator.replica import Replica
 from forefill_operator.store import address
 from forefill_operator.store.interface import Store
+from forefill_operator.store.metrics import StoreMetrics
 from forefill_operator.usage import Misused
 
 
@@ -48,8 +51,10 @@ class Sharing:
         self.store: Store = RedisStore(where, password, str(ca_file) if ca_file else None)
         self.replica = Replica(name)
 
-    def chore(self, deliver: Callable[[Deliveries], None], clock: Callable[[], float]) -> Callable[[], Awaitable[None]]:
-        return Exchange(self.replica, self.store, deliver, clock).run
+    def chore(
+        self, deliver: Callable[[Deliveries], None], clock: Callable[[], float], registry: CollectorRegistry
+    ) -> Callable[[], Awaitable[None]]:
+        return Exchange(self.replica, self.store, deliver, clock, StoreMetrics(registry)).run
 
 
 def sharing_of(options: argparse.Namespace) -> Sharing | None:

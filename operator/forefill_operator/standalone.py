@@ -74,7 +74,7 @@ async def _serve(
     runtime.chores = [
         lambda: folder.follow(controller, runtime.server, served, metrics, runtime.clock),
         watch_of(controller, sources, metrics.registry).run,
-        *([sharing.chore(runtime.server.deliver, runtime.clock)] if sharing else []),
+        *([sharing.chore(runtime.server.deliver, runtime.clock, metrics.registry)] if sharing else []),
     ]
     for policy in folder.policies.values():
         controller.put_policy(policy, runtime.clock(), is_new=served.is_new(policy))

@@ -109,7 +109,7 @@ class Service:
                 Reaper(client, controller, self._deliver, time.monotonic).watch,
                 self._keep_certificates,
                 watch_of(controller, sources, self._metrics.registry, client).run,
-                *([sharing.chore(self._deliver, time.monotonic)] if sharing else []),
+                *([sharing.chore(self._deliver, time.monotonic, self._metrics.registry)] if sharing else []),
             ],
             alive=self._alive,
             ready=self._ready,
