@@ -30,6 +30,8 @@ class Book:
         self.load_faults: Mapping[str, Fault] = {}
         self.issuer = Issuer(self.planner, learning, now)
         self._urgent: set[str] = set()
+        # By client in a hurry: from whom grants were recalled that are not acknowledged yet.
+        self._recalled: dict[str, dict[str, int]] = {}
         self._changed = False
         self._replan(now)
 
@@ -105,7 +107,15 @@ class Book:
         if member is None:
             return []
         self._acknowledge(member, sequence, generation, now)
-        return self.issuer.pump(now)
+        return self.issuer.pump(now) + self._ask_on(now)
+
+    def _ask_on(self, now: float) -> Deliveries:
+        """Those who were recalled have given what they could; whoever is still in a hurry asks the next ones."""
+        sendings: Deliveries = []
+        for uid, rounds in list(self.issuer.hurried.items()):
+            if not self._recalled.get(uid) and rounds < recall.MOST_ROUNDS:
+                sendings += self._make_room(self.members[uid], now)
+        return sendings
 
     def disconnected(self, pod_uid: str) -> None:
         """The stream is gone; the lease runs on."""
@@ -124,6 +134,7 @@ class Book:
 
     def tick(self, now: float) -> Deliveries:
         """Plan when it is time, sooner when somebody can't wait; push what has become possible."""
+        self._urgent.update(self.planner.due(now))
         if not self._should_replan(now):
             return self._help(now)
         in_a_hurry = [member for uid in self._urgent if (member := self.members.get(uid))]
@@ -133,6 +144,7 @@ class Book:
         for member in raises:
             sendings += [(member.client.pod_uid, self.issuer.grant(member, now)), *self._make_room(member, now)]
         self._line_up()
+        self.issuer.tune_pool(self.plan.pool_rate, now)
         return [*sendings, *self._help(now), *self.issuer.pump(now)]
 
     def _help(self, now: float) -> Deliveries:
@@ -179,7 +191,7 @@ class Book:
         self.ledger.refresh(now)
         self._forget_the_gone(now)
         self.planner.make(self.members, self._reserved(now), now)
-        self.issuer.pool.retune(self.plan.pool_rate, self.policy.spec.burst.seconds, now)
+        self.issuer.tune_pool(self.plan.pool_rate, now)
         self._urgent.clear()
         self._changed = False
 
@@ -202,6 +214,9 @@ class Book:
         self.issuer.forget(uid)
         self.planner.forget(member, now)
         self._urgent.discard(uid)
+        self._recalled.pop(uid, None)
+        for recalled in self._recalled.values():
+            recalled.pop(uid, None)
 
     def _holds_nothing(self, pod_uid: str) -> bool:
         account = self.ledger.accounts.get(pod_uid)
@@ -253,8 +268,17 @@ class Book:
             member.generation = holding.policy_generation
 
     def _acknowledge(self, member: Member, sequence: int, generation: int, now: float) -> None:
+        self._given(member.client.pod_uid, sequence)
         member.acknowledge(sequence, generation)
         self.ledger.acknowledge(member.client.pod_uid, sequence, now)
+
+    def _given(self, pod_uid: str, sequence: int) -> None:
+        """What was recalled from this client is there."""
+        for asker, recalled in list(self._recalled.items()):
+            if recalled.get(pod_uid, sequence + 1) <= sequence:
+                del recalled[pod_uid]
+            if not recalled:
+                del self._recalled[asker]
 
     # The answer
 
@@ -287,12 +311,14 @@ class Book:
         needed = (member.planned or 0.0) - member.rate - issuer.room(now)
         if needed <= NEGLIGIBLE * self.policy.spec.fill_rate.max:
             return []
-        issuer.hurried[uid] = None
+        issuer.hurried[uid] = issuer.hurried.get(uid, 0) + 1
         rows, planned = self._planned()
         recalls: Deliveries = []
         for cut in recall.cuts(roster.granted[rows], planned, rows, needed):
             other = self.members[roster.uids[cut.row]]
             if other is not member and other.can_be_pushed_to(now):
                 reason = f"{member.client.name} asked for more than was free"
-                recalls.append((other.client.pod_uid, issuer.recall(other, cut.rate, now, reason)))
+                message = issuer.recall(other, cut.rate, now, reason)
+                recalls.append((other.client.pod_uid, message))
+                self._recalled.setdefault(uid, {})[other.client.pod_uid] = message.grant_sequence
         return recalls

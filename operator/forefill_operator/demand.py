@@ -16,7 +16,7 @@ SURPRISE_SECONDS = 2.0
 DRAIN_SECONDS = 3.0
 # How fast `offered` follows the newest window.
 REACTIVE_PACE = 0.5
-# Standard deviations between mean and p95, and how many of them chance explains.
+# Standard deviations between mean and p95, and how many of them chance explains; twice as many are past all doubt.
 SPREAD_DEVIATIONS, CHANCE = 1.64, 2.0
 
 
@@ -105,19 +105,22 @@ def believed(entry: PolicyReport, window: Window, appraisal: Appraisal | None) -
     return mean, appraisal.shadow_spread + trust * (spread - appraisal.shadow_spread)
 
 
-def surprise(entry: PolicyReport, mean: float, spread: float, interval_seconds: float, highest_rate: float) -> float:
-    """How far demand seems to lie above its forecast since shortly before an early report, tokens/s.
+def surprise(
+    entry: PolicyReport, mean: float, spread: float, interval_seconds: float, highest_rate: float
+) -> tuple[float, float]:
+    """How far demand lies above its forecast since shortly before an early report, and how far it may, tokens/s.
 
-    What chance explains is not believed: a part of a window strays by the root of its length from what the whole one
+    What chance explains is only possible: a part of a window strays by the root of its length from what the whole one
     does, and `spread` is 1.64 standard deviations of that.
     """
     excess = entry.offered - mean * entry.window_seconds
     if excess <= 0.0:
-        return 0.0
+        return 0.0, 0.0
     usual = spread / SPREAD_DEVIATIONS * sqrt(interval_seconds * max(entry.window_seconds, SHORTEST_WINDOW_SECONDS))
     certainty = min(max((excess / usual - CHANCE) / CHANCE, 0.0), 1.0) if usual > 0.0 else 1.0
     seconds = min(max(entry.window_seconds, SHORTEST_WINDOW_SECONDS), SURPRISE_SECONDS)
-    return min(certainty * excess / seconds, highest_rate)
+    rate = min(excess / seconds, highest_rate)
+    return certainty * rate, (1.0 - certainty) * rate
 
 
 class Work(Struct, frozen=True, gc=False):

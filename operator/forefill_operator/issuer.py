@@ -26,7 +26,7 @@ Deliveries = list[tuple[str, Down]]
 
 class Issuer:
     """`waiting` holds the clients whose grant is below their plan until others have given way: those in a hurry first,
-    then in their order.
+    then in their order. `hurried` counts how often others were asked for the sake of each.
     """
 
     def __init__(self, planner: Planner, learning: Learning, now: float) -> None:
@@ -35,12 +35,17 @@ class Issuer:
         self.pool = Pool(now)
         self.ledger = Ledger()
         self.members: dict[str, Member] = {}
-        self.hurried: dict[str, None] = {}
+        self.hurried: dict[str, int] = {}
         self.waiting: dict[str, None] = {}
 
     @property
     def policy(self) -> TokenPolicy:
         return self.planner.policy
+
+    def tune_pool(self, rate: float, now: float) -> None:
+        """The pool fills at `rate` as far as that is free: what clients still hold can't be handed out by it, too."""
+        free = self.policy.spec.fill_rate.max - self.learning.unknown_at(now) - self.ledger.held.rate
+        self.pool.retune(min(rate, max(free, 0.0)), self.policy.spec.burst.seconds, now)
 
     def forget(self, pod_uid: str) -> None:
         """The client holds nothing any more."""

@@ -12,7 +12,7 @@ from forefill_operator.anomaly.finding import VERDICTS
 from forefill_operator.classes import Group
 from forefill_operator.demand import drain_seconds
 from forefill_operator.policy import SAFE_SHARE, TokenPolicy
-from forefill_operator.pool import POOL_SHARE
+from forefill_operator.pool import LEAST_POOL_SHARE, POOL_SHARE
 from forefill_operator.roster import Roster
 from forefill_operator.shaping import Terms
 
@@ -69,7 +69,7 @@ def plan(
 ) -> Plan:  # fmt: skip
     """Divide what the terms hand out among the clients in `rows`, first among their groups."""
     available = available_rate(terms, reserved, policy.spec.fill_rate.max)
-    pool_rate = POOL_SHARE * available if len(rows) > 1 else 0.0
+    pool_rate = _pool_rate(available, roster, rows) if len(rows) > 1 else 0.0
     rates, levels = _divide(policy, roster, rows, groups, available - pool_rate, now)
     return Plan(
         generation=policy.generation,
@@ -82,6 +82,15 @@ def plan(
         rates=rates,
         levels=levels,
     )
+
+
+def _pool_rate(available: float, roster: Roster, rows: NDArray[np.intp]) -> float:
+    """The pool lives on what usual demand leaves over: when that is short a queue is served as well by a rate.
+
+    Backlog is left out: the pool is there to serve it.
+    """
+    usual = total(roster.request[rows]) + total(roster.declared[rows])
+    return min(max(available - usual, LEAST_POOL_SHARE * available), POOL_SHARE * available)
 
 
 def available_rate(terms: Terms, reserved: float, highest_rate: float) -> float:

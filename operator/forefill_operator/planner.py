@@ -1,6 +1,7 @@
 """What is believed of the clients of one policy, and what follows from it: each one's rate. Pure: `now` is given."""
 
 from collections.abc import Iterable, Mapping
+from heapq import heappop, heappush
 from math import fsum, nan
 
 import numpy as np
@@ -56,6 +57,7 @@ class Planner:
         self._requested = self._promised = 0.0
         self._weight_prediction = policy.spec.weights.prediction.initial
         self._scored_at = float("-inf")
+        self._moments: list[tuple[float, str]] = []
         self.configure(policy, {})
 
     def configure(self, policy: TokenPolicy, members: Mapping[str, Member]) -> None:
@@ -95,7 +97,12 @@ class Planner:
         member.window.add(entry)
         interval = spec.report.interval_seconds
         demand = demand_of(entry, member.window, member.appraisal, before, interval, spec.fill_rate.max)
-        member.work = declared(entry.expectations, now, spec.fill_rate.max) + self._surprise(member, entry, now)
+        member.work = declared(entry.expectations, now, spec.fill_rate.max)
+        if entry.early:
+            demand = self._surprised(member, demand, entry, now)
+        for work in member.work:
+            if work.begins > now:
+                heappush(self._moments, (work.begins - LEAD_SECONDS, client.pod_uid))
         self.expect(member, demand, now)
         row = self.roster.row_of(client.pod_uid)
         self.roster.weight[row] = member.priority
@@ -106,19 +113,27 @@ class Planner:
             self.roster.admitted[row] = member.window.rate_of(member.window.admitted)
             member.window = Window()
 
-    def _surprise(self, member: Member, entry: PolicyReport, now: float) -> tuple[Work, ...]:
-        """What an early report found above the forecast goes on for a while; when it goes on, until the next window."""
-        if not entry.early:
-            return ()
+    def due(self, now: float) -> list[str]:
+        """Clients whose declared work is about to begin."""
+        clients = []
+        while self._moments and self._moments[0][0] <= now:
+            clients.append(heappop(self._moments)[1])
+        return clients
+
+    def _surprised(self, member: Member, demand: Demand, entry: PolicyReport, now: float) -> Demand:
+        """What an early report found above the forecast goes on for a while; when it goes on, until the next window.
+
+        What may be chance makes the client uncertain, so that it has more of a surplus, and takes nothing from others.
+        """
         spec = self.policy.spec
         mean, spread = believed(entry, member.window, member.appraisal)
         interval = spec.report.interval_seconds
-        rate = surprise(entry, mean, spread, interval, spec.fill_rate.max)
-        if rate <= 0.0:
-            return ()
-        lasts = interval if member.surprised_until > now else SURPRISED_SECONDS
-        member.surprised_until = now + lasts
-        return (Work(now, now + lasts, rate),)
+        rate, perhaps = surprise(entry, mean, spread, interval, spec.fill_rate.max)
+        if rate > 0.0:
+            lasts = interval if member.surprised_until > now else SURPRISED_SECONDS
+            member.surprised_until = now + lasts
+            member.work += (Work(now, now + lasts, rate),)
+        return replace(demand, spread=min(demand.spread + perhaps, spec.fill_rate.max))
 
     def served(self, member: Member, lump_tokens: float, now: float) -> None:
         """So much of what waits gets tokens apart from the rate."""

@@ -4,7 +4,7 @@ Its rate is taken out of what the plan hands out, so that tokens from it are nev
 leased out as rates would come too late for bursts of a second or two; lumps come with the answer.
 """
 
-POOL_SHARE, POOL_SECONDS = 0.05, 3.0
+POOL_SHARE, LEAST_POOL_SHARE, POOL_SECONDS = 0.05, 0.01, 3.0
 
 
 class Pool:

@@ -12,6 +12,8 @@ from msgspec import Struct
 from forefill_operator.allocation_columns import Column
 
 MOST_RECALLED = 3
+# Where nobody has much to give, the next are asked when these have acknowledged: so many times for one client.
+MOST_ROUNDS = 8
 
 
 # Clients that fell behind a new plan are lined up for room: so many at once, and if they lack this part of their rate.

@@ -18,7 +18,7 @@ from forefill_operator.controller import TICK_SECONDS, Controller, Deliveries
 from forefill_operator.grants import settings as policy_settings
 from forefill_operator.ledger import CLOCK_MARGIN
 from forefill_operator.policy import SAFE_SHARE, TokenPolicy, parse_policy
-from forefill_operator.pool import POOL_SHARE
+from forefill_operator.pool import LEAST_POOL_SHARE
 from forefill_protocol import messages
 from forefill_protocol.podsettings import PolicyListener
 from forefill_sidecar.tenure import Tenure
@@ -26,8 +26,8 @@ from forefill_sidecar.tenure import Tenure
 KEY = "ns/llm"
 STEP_SECONDS = 0.25
 MOST_PODS = 40
-# What the pool leaves of 400 tokens/s.
-SHARED = 400.0 * (1 - POOL_SHARE)
+# What the pool leaves of 400 tokens/s in a shortage.
+SHARED = 400.0 * (1 - LEAST_POOL_SHARE)
 
 
 def policy(generation: int = 1, *, maximum: float = 400.0, base: float = 50.0, fallback: str = "Safe") -> TokenPolicy:
@@ -350,7 +350,7 @@ def test_an_overload_is_divided_by_max_min() -> None:
     for demand in (10.0, 500.0, 500.0, 100.0):
         fleet.start_pod(demand)
     fleet.run(40.0)
-    assert granted(fleet) == pytest.approx([10.0, SHARED - 245.0, 135.0, 100.0], abs=0.01)
+    assert granted(fleet) == pytest.approx([10.0, (SHARED - 110.0) / 2, (SHARED - 110.0) / 2, 100.0], abs=0.01)
 
 
 def test_a_newcomer_does_not_wait_for_the_next_interval() -> None:
