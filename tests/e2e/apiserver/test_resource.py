@@ -59,19 +59,7 @@ def test_the_upstream_can_not_be_changed(policy: Any, installed: ApiServer) -> N
 
 
 def test_every_other_field_can_be_changed(policy: Any, installed: ApiServer) -> None:
-    change = {
-        "mode": "Enforce",
-        "inject": {"port": 18000, "env": [{"name": "A_HOST"}]},
-        "clients": {"namespaces": ["a"], "podSelector": {"matchLabels": {"b": "c"}}},
-        "fillRate": {"base": 1, "min": 2, "max": 3.5},
-        "burst": {"seconds": 1},
-        "weights": {"prediction": {"initial": 2, "min": 1, "max": 3}},
-        "forecast": {"model": "LastValue", "quantile": 0.5, "horizonWindows": 1},
-        "report": {"intervalSeconds": 1, "leaseSeconds": 2},
-        "cost": {"default": 2.5, "header": "x-tokens"},
-        "queue": {"maxWaitSeconds": 0, "maxRequests": 0},
-        "fallback": "Deny",
-    }
+    change = {name: value for name, value in TABLE["full"]["spec"].items() if name != "upstream"}
     installed.kubectl("patch", "tp", "llm", "-n", "default", "--type=merge", "-p", json.dumps({"spec": change}))
     stored = installed.get("tp", "llm", "-n", "default")
     assert stored["spec"] == {**change, "upstream": VALID["spec"]["upstream"]}
