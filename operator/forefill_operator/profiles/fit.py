@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Of data, of which a fit takes 280 MB; the libraries' code comes on top.
 MEMORY_BYTES = 512 << 20
-# Of processor time; fits of one workload take three seconds.
+# Of processor time; fits of one workload take two seconds.
 CPU_SECONDS, TASK_CPU_SECONDS = 60, 30
 NICENESS = 5
 # Fits are made to so many windows: six hours of ten seconds.

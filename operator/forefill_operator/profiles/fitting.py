@@ -5,13 +5,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-import msgspec
-
 from forefill_operator.profiles.past import Fitted
 from forefill_operator.profiles.tasks import Task, decode_fits, encode
+from forefill_protocol.codec import UNREADABLE
 
 MODULE = "forefill_operator.profiles.fit"
-# It takes a second or two and three a workload, and many times that on a busy machine. It bounds its processor time.
+# It takes a second or two and two a workload, and many times that on a busy machine. It bounds its processor time.
 PATIENCE_SECONDS = 900.0
 # Nobody would read more of what went wrong.
 MOST_WORDS = 300
@@ -51,7 +50,7 @@ async def fit(tasks: Sequence[Task]) -> list[Fitted]:
 def _decoded(answer: bytes, count: int) -> list[Fitted]:
     try:
         found = decode_fits(answer)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise FitFailed(f"the fit's answer can't be read: {error}") from None
     if len(found) != count:
         raise FitFailed(f"the fit answered {len(found)} of {count} workloads")

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from forefill_operator.profiles.pasts import Kept
+from forefill_protocol.codec import UNREADABLE
 
 VERSION = 1
 
@@ -31,7 +32,7 @@ class Shelf:
             document = msgspec.msgpack.decode(self.path.read_bytes(), type=_Document)
         except FileNotFoundError:
             return []
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, *UNREADABLE) as error:
             _log.warning("%s: what was learned of workloads can't be read: %s", self.path, error)
             return []
         return document.kept if document.version == VERSION else []
