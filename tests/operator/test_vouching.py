@@ -72,7 +72,20 @@ def test_steps_that_are_to_come_were_granted_too(make_policy: Any) -> None:
 
 
 def test_without_proof_there_is_no_grant(make_policy: Any) -> None:
+    old = tickets.make_key(NOW - 3600.0)
     with pytest.raises(BadTicket, match="forged"):
-        vouching.proven(HOLDING, "pod-uid", make_policy(), [KEY], NOW)
+        vouching.proven(HOLDING, "pod-uid", make_policy(), [old], NOW)
     claim = msgspec.structs.replace(HOLDING, ticket=b"anything")
     assert vouching.unproven(claim) == msgspec.structs.replace(HOLDING, grant_sequence=0)
+
+
+def test_a_holding_of_an_operator_that_gave_out_no_tickets_is_taken_at_its_word_for_one_lease(make_policy: Any) -> None:
+    policy, lease = make_policy(), make_policy().spec.report.lease_seconds
+    young, old = tickets.make_key(NOW - 0.5 * lease), tickets.make_key(NOW - 2.0 * lease)
+    assert vouching.proven(HOLDING, "pod-uid", policy, [young], NOW) == HOLDING
+    for keys in ([old], [old, young]):
+        with pytest.raises(BadTicket, match="forged"):
+            vouching.proven(HOLDING, "pod-uid", policy, keys, NOW)
+    forged = msgspec.structs.replace(HOLDING, ticket=b"anything")
+    with pytest.raises(BadTicket, match="forged"):
+        vouching.proven(forged, "pod-uid", policy, [young], NOW)
