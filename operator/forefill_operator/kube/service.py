@@ -47,7 +47,8 @@ _log = logging.getLogger("forefill.operator")
 async def run(options: argparse.Namespace) -> None:
     """Serve until a signal or until the Lease is lost. Raises Misused."""
     more = MOUNTED_CERTIFICATES if options.certificates else OWN_CERTIFICATES
-    missing = [name for name in (*REQUIRED, *more) if not getattr(options, name)]
+    needed = [name for name in (*REQUIRED, *more) if name != "lease" or not options.store]
+    missing = [name for name in needed if not getattr(options, name)]
     if missing:
         raise Misused(f"--kubernetes needs --{missing[0].replace('_', '-')}")
     try:

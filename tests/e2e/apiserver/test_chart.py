@@ -225,6 +225,28 @@ def test_alerts_lead_to_the_pages_that_the_values_name(api_server: ApiServer) ->
     assert group["rules"][0]["annotations"]["runbook_url"] == "https://wiki.example/forefill/operator-away.md"
 
 
+def test_operators_that_share_a_store_roll_and_need_no_lease(api_server: ApiServer) -> None:
+    url = "rediss://forefill@redis.ns.svc:6379"
+    objects = rendered(
+        api_server,
+        f"--set=operator.replicas=3,store.url={url},store.passwordSecret=redis-password,store.caSecret=redis-ca",
+    )
+    spec = one(objects, "Deployment", "forefill-operator")["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    secrets = {
+        each["name"]: each["secret"]["secretName"] for each in spec["template"]["spec"]["volumes"] if "secret" in each
+    }
+    assert (spec["replicas"], spec["strategy"]) == (3, {"type": "RollingUpdate"})
+    assert {
+        f"--store={url}", "--name=$(POD_NAME)", "--store-password-file=/store-password/password",
+        "--store-ca-file=/store-ca/ca.crt",
+    } <= {*container["args"]}  # fmt: skip
+    assert not [argument for argument in container["args"] if argument.startswith("--lease")]
+    assert secrets == {"store-password": "redis-password", "store-ca": "redis-ca"}
+    assert "leases" not in json.dumps(one(objects, "Role", "forefill-operator")["rules"])
+    assert not [each for each in objects if each["kind"] == "Lease"]
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -238,6 +260,9 @@ def test_alerts_lead_to_the_pages_that_the_values_name(api_server: ApiServer) ->
         ({"loadSources": {"default": {"url": "https://prometheus"}}}, "namespaces"),
         ({"networkPolicy": {"apiServerPorts": [70000]}}, "apiServerPorts"),
         ({"prometheusRule": {"runbooks": "wiki"}}, "runbooks"),
+        ({"operator": {"replicas": 2}}, "store"),
+        ({"store": {"url": "http://redis"}}, "url"),
+        ({"store": {"url": "redis://user:secret@redis"}}, "url"),
     ],
 )
 def test_values_that_can_not_be_are_refused(values: Object, words: str, api_server: ApiServer, tmp_path: Path) -> None:
