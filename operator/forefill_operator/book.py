@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from math import fsum
 
-from forefill_operator import recall, selection
-from forefill_operator.allocation_columns import Column
+from forefill_operator import selection
 from forefill_operator.client import Client
 from forefill_operator.demand import Demand
 from forefill_operator.issuer import NEGLIGIBLE, Deliveries, Issuer
@@ -15,11 +14,9 @@ from forefill_operator.member import Member
 from forefill_operator.plan import Plan
 from forefill_operator.planner import Planner
 from forefill_operator.policy import TokenPolicy
+from forefill_operator.reaction import Reaction
 from forefill_operator.shaping import Load
 from forefill_protocol.messages import Down, Holding, PolicyReport, Refused
-
-# A pool that is fuller than this gives to whoever is known to wait, without being asked.
-HELP_FROM = 0.5
 
 
 class Book:
@@ -29,9 +26,8 @@ class Book:
         self.planner = Planner(policy)
         self.load_faults: Mapping[str, Fault] = {}
         self.issuer = Issuer(self.planner, learning, now)
+        self.reaction = Reaction(self.planner, self.issuer)
         self._urgent: set[str] = set()
-        # By client in a hurry: from whom grants were recalled that are not acknowledged yet.
-        self._recalled: dict[str, dict[str, int]] = {}
         self._changed = False
         self._replan(now)
 
@@ -107,15 +103,7 @@ class Book:
         if member is None:
             return []
         self._acknowledge(member, sequence, generation, now)
-        return self.issuer.pump(now) + self._ask_on(now)
-
-    def _ask_on(self, now: float) -> Deliveries:
-        """Those who were recalled have given what they could; whoever is still in a hurry asks the next ones."""
-        sendings: Deliveries = []
-        for uid, rounds in list(self.issuer.hurried.items()):
-            if not self._recalled.get(uid) and rounds < recall.MOST_ROUNDS:
-                sendings += self._make_room(self.members[uid], now)
-        return sendings
+        return self.issuer.pump(now) + self.reaction.ask_on(now)
 
     def disconnected(self, pod_uid: str) -> None:
         """The stream is gone; the lease runs on."""
@@ -136,44 +124,16 @@ class Book:
         """Plan when it is time, sooner when somebody can't wait; push what has become possible."""
         self._urgent.update(self.planner.due(now))
         if not self._should_replan(now):
-            return self._help(now)
+            return self.reaction.help(now)
         in_a_hurry = [member for uid in self._urgent if (member := self.members.get(uid))]
         self._replan(now)
         raises = [member for member in in_a_hurry if self.issuer.wants_more(member) and member.can_be_pushed_to(now)]
         sendings: Deliveries = []
         for member in raises:
-            sendings += [(member.client.pod_uid, self.issuer.grant(member, now)), *self._make_room(member, now)]
-        self._line_up()
+            sendings += [(member.client.pod_uid, self.issuer.grant(member, now)), *self.reaction.make_room(member, now)]
+        self.reaction.line_up()
         self.issuer.tune_pool(self.plan.pool_rate, now)
-        return [*sendings, *self._help(now), *self.issuer.pump(now)]
-
-    def _help(self, now: float) -> Deliveries:
-        """No pool runs over while somebody is known to wait."""
-        pushes: Deliveries = []
-        pool = self.issuer.pool
-        if pool.tokens_at(now) < HELP_FROM * pool.depth:
-            return pushes
-        for waiting, uid in self.planner.backlogs(now):
-            member = self.members[uid]
-            if member.can_be_pushed_to(now) and not member.is_judged:
-                lump = pool.draw(waiting, now)
-                self.planner.helped(member, lump, now)
-                pushes.append((uid, self.issuer.grant(member, now, lump)))
-        return pushes
-
-    def _line_up(self) -> None:
-        """Those who fell furthest behind the new plan wait for room, which others may have given up meanwhile."""
-        rows, planned = self._planned()
-        for row in recall.furthest_behind(self.planner.roster.granted[rows], planned, rows):
-            self.issuer.waiting[self.planner.roster.uids[row]] = None
-
-    def _planned(self) -> tuple[list[int], Column]:
-        """Rows of the clients in the newest plan that are still there, and their planned rates."""
-        rows = [self.planner.roster.rows.get(uid, -1) for uid in self.plan.uids]
-        if -1 not in rows:
-            return rows, self.plan.rates
-        kept = [place for place, row in enumerate(rows) if row >= 0]
-        return [rows[place] for place in kept], self.plan.rates[kept]
+        return [*sendings, *self.reaction.help(now), *self.issuer.pump(now)]
 
     def _should_replan(self, now: float) -> bool:
         """Reports came, learning has ended, or more is held than max (it was lowered, and some have not heard)."""
@@ -193,6 +153,7 @@ class Book:
         self.planner.make(self.members, self._reserved(now), now)
         self.issuer.tune_pool(self.plan.pool_rate, now)
         self._urgent.clear()
+        self.reaction.replanned()
         self._changed = False
 
     def _reserved(self, now: float) -> float:
@@ -214,9 +175,7 @@ class Book:
         self.issuer.forget(uid)
         self.planner.forget(member, now)
         self._urgent.discard(uid)
-        self._recalled.pop(uid, None)
-        for recalled in self._recalled.values():
-            recalled.pop(uid, None)
+        self.reaction.forget(uid)
 
     def _holds_nothing(self, pod_uid: str) -> bool:
         account = self.ledger.accounts.get(pod_uid)
@@ -268,57 +227,22 @@ class Book:
             member.generation = holding.policy_generation
 
     def _acknowledge(self, member: Member, sequence: int, generation: int, now: float) -> None:
-        self._given(member.client.pod_uid, sequence)
+        self.reaction.acknowledged(member.client.pod_uid, sequence)
         member.acknowledge(sequence, generation)
         self.ledger.acknowledge(member.client.pod_uid, sequence, now)
-
-    def _given(self, pod_uid: str, sequence: int) -> None:
-        """What was recalled from this client is there."""
-        for asker, recalled in list(self._recalled.items()):
-            if recalled.get(pod_uid, sequence + 1) <= sequence:
-                del recalled[pod_uid]
-            if not recalled:
-                del self._recalled[asker]
 
     # The answer
 
     def _answer(self, member: Member, in_a_hurry: bool, now: float) -> Deliveries:
         """What the client says counts at once: in a new plan where that is cheap, else at the level of the last one."""
-        lump = self._lump(member, now)
+        lump = self.reaction.lump(member, now)
         self.planner.revise(member, now)
         if now >= self.plan.made_at + (self.planner.spacing if in_a_hurry else self.planner.freshness):
             self._replan(now)
-            self._line_up()
+            self.reaction.line_up()
         elif in_a_hurry:
             self._urgent.add(member.client.pod_uid)
         sendings: Deliveries = [(member.client.pod_uid, self.issuer.grant(member, now, lump))]
         if in_a_hurry:
-            sendings += self._make_room(member, now)
+            sendings += self.reaction.make_room(member, now)
         return sendings + self.issuer.pump(now)
-
-    def _lump(self, member: Member, now: float) -> float:
-        """Tokens at once for what waits, as far as it is believed and the pool has them."""
-        demand = member.demand
-        if demand is None or demand.waiting <= 0.0:
-            return 0.0
-        lump = self.issuer.pool.draw(demand.waiting, now)
-        self.planner.served(member, lump, now)
-        return lump
-
-    def _make_room(self, member: Member, now: float) -> Deliveries:
-        """The member was granted what fits; recall what it needs beyond that, and let it wait before all others."""
-        uid, issuer, roster = member.client.pod_uid, self.issuer, self.planner.roster
-        needed = (member.planned or 0.0) - member.rate - issuer.room(now)
-        if needed <= NEGLIGIBLE * self.policy.spec.fill_rate.max:
-            return []
-        issuer.hurried[uid] = issuer.hurried.get(uid, 0) + 1
-        rows, planned = self._planned()
-        recalls: Deliveries = []
-        for cut in recall.cuts(roster.granted[rows], planned, rows, needed):
-            other = self.members[roster.uids[cut.row]]
-            if other is not member and other.can_be_pushed_to(now):
-                reason = f"{member.client.name} asked for more than was free"
-                message = issuer.recall(other, cut.rate, now, reason)
-                recalls.append((other.client.pod_uid, message))
-                self._recalled.setdefault(uid, {})[other.client.pod_uid] = message.grant_sequence
-        return recalls
