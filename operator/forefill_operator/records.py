@@ -1,5 +1,8 @@
 """What is kept of each client outside the operator: enough for another one to go on without a break. Pure."""
 
+from collections.abc import Iterator
+from math import inf
+
 import msgspec
 from msgspec import Struct
 
@@ -9,6 +12,7 @@ from forefill_operator.demand import Demand
 from forefill_operator.learning import last_rate
 from forefill_operator.ledger import CLOCK_MARGIN, Envelope, Held
 from forefill_operator.member import Member
+from forefill_protocol.codec import UNREADABLE
 from forefill_protocol.messages import Assignment
 
 
@@ -41,9 +45,20 @@ def encode(record: Record) -> bytes:
 def decode(data: bytes) -> Record:
     """Raises BadRecord."""
     try:
-        return _decoder.decode(data)
-    except msgspec.DecodeError as error:
+        record = _decoder.decode(data)
+    except UNREADABLE as error:
         raise BadRecord(str(error)) from None
+    for number in _numbers(record):
+        if not 0.0 <= number < inf:
+            raise BadRecord(f"a rate or an amount is {number}")
+    return record
+
+
+def _numbers(record: Record) -> Iterator[float]:
+    """Those that only an operator ever writes; the messages' own are bounded by their types."""
+    yield from (record.held.rate, record.held.safe_rate, record.held.burst)
+    if record.demand is not None:
+        yield from msgspec.structs.astuple(record.demand)
 
 
 def record_of(book: Book, pod_uid: str, now: float) -> Record | None:

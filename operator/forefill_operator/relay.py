@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from forefill_operator.client import Client
+from forefill_protocol.codec import UNREADABLE
 
 
 class Forwarded(Struct, frozen=True, array_like=True, tag="forwarded", gc=False):
@@ -50,6 +51,6 @@ def decode(data: bytes) -> Relayed:
     """Raises BadRelay."""
     try:
         message: Relayed = _decoder.decode(data)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise BadRelay(str(error)) from None
     return message

@@ -5,8 +5,8 @@ The CRD's rules between fields are in CEL, which nothing here runs: `forefill_op
 
 import copy
 import functools
-import math
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import Any
@@ -114,7 +114,10 @@ def _shown(value: Any) -> str:
 
 
 def _is_number(_: object, value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    # Whole numbers may be too large for a float, and no NaN is within bounds.
+    return -sys.float_info.max <= value <= sys.float_info.max
 
 
 def _pattern(_: object, pattern: str, value: object, __: Schema) -> Iterator[jsonschema.ValidationError]:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from forefill_operator.ledger import CLOCK_MARGIN
+from forefill_protocol.codec import UNREADABLE
 
 MOST_BYTES = 512
 # A stream may open on a ticket for this long; then the API server must have been asked again.
@@ -91,7 +92,7 @@ def decode_keys(text: bytes) -> tuple[Key, ...]:
     """Raises ValueError when the text holds no keys."""
     try:
         return msgspec.json.decode(text, type=tuple[Key, ...])
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ValueError(f"the ticket keys can't be read: {error}") from None
 
 
@@ -126,7 +127,7 @@ def unseal(sealed: bytes, keys: Sequence[Key]) -> Ticket:
         raise BadTicket("forged")
     try:
         return _decoder.decode(body[2:])
-    except msgspec.DecodeError:
+    except UNREADABLE:
         raise BadTicket("forged") from None
 
 

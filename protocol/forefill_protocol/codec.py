@@ -16,6 +16,9 @@ COMPRESS_FROM_BYTES = 512
 
 PLAIN, ZSTD = 0, 1
 
+# What msgspec raises for bytes or text that are not what they should be; bytes that are no UTF-8 are not its own error.
+UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
+
 _encoder = msgspec.msgpack.Encoder()
 _up = msgspec.msgpack.Decoder(messages.Up)
 _down = msgspec.msgpack.Decoder(messages.Down)
@@ -66,7 +69,7 @@ def _decode(frame: bytes, decoder: "msgspec.msgpack.Decoder[Any]") -> Any:
     body = _body(frame)
     try:
         return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadFrame(400, f"the message can't be read: {error}") from None
 
 

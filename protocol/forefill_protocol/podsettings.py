@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from forefill_protocol.codec import UNREADABLE
 from forefill_protocol.messages import Amount, Count, Mode, PolicyName, PolicySettings, ShortText
 
 VARIABLE = "FOREFILL_SETTINGS"
@@ -55,5 +56,5 @@ def decode(text: str) -> PodSettings:
     """Raises ValueError with a sentence that names the field."""
     try:
         return msgspec.json.decode(text, type=PodSettings)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ValueError(f"{VARIABLE} can't be read: {error}") from None

@@ -6,6 +6,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from forefill_protocol.codec import UNREADABLE
 from forefill_protocol.messages import Amount, Seconds
 
 Read = TypeVar("Read", bound=Struct)
@@ -40,7 +41,7 @@ def read(body: bytes, kind: type[Read]) -> Read:
     """Raises ValueError with a sentence."""
     try:
         return msgspec.json.decode(body or b"{}", type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"the body can't be read: {error}") from None
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from forefill_protocol.codec import UNREADABLE
 from forefill_protocol.messages import Assignment
 
 VERSION = 1
@@ -43,7 +44,7 @@ class Keepsake:
             document = msgspec.msgpack.decode(self._path.read_bytes(), type=_Document)
         except FileNotFoundError:
             return []
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, *UNREADABLE) as error:
             _log.warning("%s can't be read and is ignored: %s", self._path, error)
             return []
         if document.version != VERSION:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from forefill_protocol.codec import UNREADABLE
 from forefill_sidecar.expectations import Expectations
 from forefill_sidecar.forecast.predictor import Predictor
 from forefill_sidecar.forecast.snapshot import Plain
@@ -83,7 +84,7 @@ class StateFile:
             document = msgspec.msgpack.decode(self._path.read_bytes(), type=_Document)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, *UNREADABLE) as error:
             _log.warning("%s can't be read and is ignored: %s", self._path, error)
             return None
         if (document.version, document.policy) != (VERSION, self._policy):

@@ -11,6 +11,7 @@ import msgspec
 from forefill_operator.explanation import asking, page, pages
 from forefill_operator.explanation.asking import NoAnswer, Unknown
 from forefill_operator.explanation.page import Page
+from forefill_protocol.codec import UNREADABLE
 
 DESCRIPTION = """\
 Shows how a policy's fill rate came about and how it is divided, or with --client why one client has its rate.
@@ -111,7 +112,7 @@ def _asker(options: argparse.Namespace) -> Ask:
 def _page(document: bytes) -> Page:
     try:
         return pages.page_of(document)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise NoAnswer(f"the operator is of another version: {error}") from None
 
 

@@ -39,7 +39,7 @@ class RedisStore:
 
     async def beat(self, operator: str) -> tuple[str, ...]:
         names = await self._run(scripts.BEAT, [f"{PREFIX}operators"], [operator, _OWNER_MILLISECONDS])
-        return tuple(sorted(name.decode() for name in names))
+        return tuple(sorted(_text(name) for name in names))
 
     async def leave(self, operator: str) -> None:
         await self._ask(lambda: self._client.zrem(f"{PREFIX}operators", operator))
@@ -92,7 +92,7 @@ class RedisStore:
 
     async def records(self, key: str) -> dict[str, bytes]:
         found = await self._ask(lambda: self._client.hgetall(_key(key, "records")))
-        return {uid.decode(): record for uid, record in found.items()}
+        return {_text(uid): record for uid, record in found.items()}
 
     async def some_records(self, key: str, pod_uids: Sequence[str]) -> list[bytes]:
         found = await self._ask(lambda: self._client.hmget(_key(key, "records"), list(pod_uids)))
@@ -226,6 +226,14 @@ def _channel(operator: str) -> str:
 
 def _named(owner: Owner) -> str:
     return f"{owner.operator} {owner.epoch}"
+
+
+def _text(name: bytes) -> str:
+    """Raises StoreFault."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        raise StoreFault("StoreGarbled", f"the store holds the name {name!r}, which is no text") from None
 
 
 def _owner(value: bytes | None) -> Owner | None:

@@ -88,9 +88,9 @@ def _stamp(line: int, row: list[str], at: int, column: str) -> datetime:
     text = _cell(line, row, at, column)
     try:
         stamp = datetime.fromisoformat(text)
-    except ValueError:
+        return stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Unusable(f"line {line}: {column} is {text!r}; it must be an ISO 8601 time") from None
-    return stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp.astimezone(UTC)
 
 
 def _missed(line: int, before: datetime | None, stamp: datetime, interval_seconds: float) -> int:
