@@ -81,6 +81,12 @@ class Peer(WSListener):
         assert isinstance(answer, messages.Refused), answer
         return answer.code, answer.sentence
 
+    async def answered(self, sequence: int) -> messages.Assignment:
+        """The answer to this report; what is pushed meanwhile is passed over."""
+        while (answer := await self.assigned()).answers < sequence:
+            pass
+        return answer
+
     async def assigned(self) -> messages.Assignment:
         answer = await self.next()
         assert isinstance(answer, messages.Assignment), answer
@@ -177,7 +183,7 @@ async def target(tmp_path: Path) -> AsyncIterator[Target]:
     (tmp_path / "tokens.csv").write_text(TOKENS)
     ensure_certificate(tmp_path, ["localhost"], datetime.datetime.now(datetime.UTC))
     trusting = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
-    running = Target(tmp_path, (tickets.make_key(time.time()),), trusting)
+    running = Target(tmp_path, (tickets.make_key(time.time() - 3600.0),), trusting)
     await running.start()
     yield running
     await running.stop()

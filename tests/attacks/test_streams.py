@@ -117,7 +117,8 @@ async def test_numbers_that_no_window_can_hold_are_refused(value: float, field: 
     code, sentence = await peer.refused()
     assert (code, f"entries[0].{field}" in sentence) == (400, True)
     figures = target.server.controller.figures(target.server.clock())["shop/llm"]
-    assert all(number == number and abs(number) < 1e6 for number in msgspec.structs.astuple(figures))
+    numbers = [each for each in msgspec.structs.astuple(figures) if isinstance(each, (int, float))]
+    assert all(number == number and abs(number) < 1e6 for number in numbers)
 
 
 async def test_the_largest_numbers_allowed_cost_others_nothing(target: Target, say: Any) -> None:
@@ -153,7 +154,7 @@ async def test_a_flood_of_messages_is_throttled_and_others_are_not(target: Targe
         flooder.send(say.report(sequence))
     for sequence in range(1, 11):
         victim.send(say.report(sequence))
-        assert (await victim.assigned()).answers == sequence
+        await victim.answered(sequence)
     answers = []
     async with asyncio.timeout(20.0):
         while not answers or not isinstance(answers[-1], messages.Refused):

@@ -123,7 +123,7 @@ def test_a_port_that_is_taken_is_named(option: str, folder: Path, capsys: pytest
         port = holder.getsockname()[1]
         sentence = misuse(capsys, arguments(folder, f"--{option}=127.0.0.1:{port}"))
     assert sentence.startswith("can't listen: ")
-    assert f"'127.0.0.1', {port}" in sentence
+    assert f"{port}" in sentence
     assert "address already in use" in sentence
 
 

@@ -25,6 +25,7 @@ from forefill_protocol.messages import (
 from forefill_sidecar.agent import REMEMBERED_REPORTS, Agent, Member
 from forefill_sidecar.assembly import build_listener
 from forefill_sidecar.forecast.predictor import Predictor
+from forefill_sidecar.shadow import Shadow
 from forefill_sidecar.tenure import Tenure
 
 INTERVAL = 10.0
@@ -657,7 +658,7 @@ async def test_the_loop_reports_a_queue_early_and_ends_when_it_is_cancelled(net:
 def test_in_mode_observe_a_report_says_what_enforcement_would_have_done_in_its_window(pod: Pod) -> None:
     gate = pod.member.listener.gate
     gate.set_mode("Observe")
-    gate.shadow.retune(pod.now, 5.0, 10.0)
+    gate.shadow = Shadow(gate.bucket)
     for _ in range(100):
         gate.ask(pod.now, 1.0, lambda verdict: None)
     pod.pass_seconds(INTERVAL)
