@@ -659,6 +659,7 @@ def test_in_mode_observe_a_report_says_what_enforcement_would_have_done_in_its_w
     gate = pod.member.listener.gate
     gate.set_mode("Observe")
     gate.shadow = Shadow(gate.bucket)
+    gate.shadow.retune(pod.now, 5.0, 10.0)
     for _ in range(100):
         gate.ask(pod.now, 1.0, lambda verdict: None)
     pod.pass_seconds(INTERVAL)
