@@ -12,8 +12,6 @@ from forefill_protocol.messages import Expectation, PolicyReport
 SHORTEST_WINDOW_SECONDS = 1.0
 # What exceeds the forecast in an early report is taken to have come in the last seconds before it.
 SURPRISE_SECONDS = 2.0
-# Backlog is asked for within this time, or an interval when that is shorter: who waits is late already.
-DRAIN_SECONDS = 3.0
 # How fast `offered` follows the newest window.
 REACTIVE_PACE = 0.5
 # Standard deviations between mean and p95, and how many of them chance explains; twice as many are past all doubt.
@@ -61,7 +59,7 @@ def demand_of(
     interval_seconds: float,
     highest_rate: float,
 ) -> Demand:
-    """request = the believed forecast + believed backlog soon, at most `highest_rate`; declared work comes apart.
+    """request = the believed forecast + believed backlog / interval, at most `highest_rate`; declared work comes apart.
 
     `window` includes this entry; `before` is what the report before this one came to.
     """
@@ -71,7 +69,7 @@ def demand_of(
     waiting = min(entry.backlog, owed)
     mean, spread = believed(entry, window, appraisal)
     offered = window.rate_of(window.offered)
-    backlog = waiting / drain_seconds(interval_seconds)
+    backlog = waiting / interval_seconds
     if before is not None:
         # A part of a window says too little of what usually comes.
         offered = before.offered + (0.0 if entry.early else REACTIVE_PACE * (offered - before.offered))
@@ -83,11 +81,6 @@ def demand_of(
         owed=owed,
         waiting=waiting,
     )
-
-
-def drain_seconds(interval_seconds: float) -> float:
-    """The time in which a backlog is to be served."""
-    return min(DRAIN_SECONDS, interval_seconds)
 
 
 def believed(entry: PolicyReport, window: Window, appraisal: Appraisal | None) -> tuple[float, float]:

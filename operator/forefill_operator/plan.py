@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from forefill_operator.allocation_columns import Claims, Column, split_columns, total
 from forefill_operator.anomaly.finding import VERDICTS
 from forefill_operator.classes import Group
-from forefill_operator.demand import drain_seconds
 from forefill_operator.policy import SAFE_SHARE, TokenPolicy
 from forefill_operator.pool import LEAST_POOL_SHARE, POOL_SHARE
 from forefill_operator.roster import Roster
@@ -140,7 +139,7 @@ def _claims(policy: TokenPolicy, roster: Roster, rows: NDArray[np.intp], group_s
     """
     weight, known = roster.weight[rows], roster.known[rows]
     share = group_share * weight / total(weight)
-    backlog = roster.backlog(rows, now) / drain_seconds(policy.spec.report.interval_seconds)
+    backlog = roster.backlog(rows, now) / policy.spec.report.interval_seconds
     asked = np.minimum(roster.request[rows] + backlog + roster.declared[rows], policy.spec.fill_rate.max)
     asked = np.maximum(np.maximum(asked, np.minimum(roster.reactive[rows] + backlog, share)), IDLE_PART * share)
     request = np.where(known, asked, share)

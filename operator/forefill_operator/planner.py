@@ -19,7 +19,6 @@ from forefill_operator.demand import (
     declared,
     declared_rate,
     demand_of,
-    drain_seconds,
     surprise,
 )
 from forefill_operator.member import Member
@@ -138,7 +137,7 @@ class Planner:
     def served(self, member: Member, lump_tokens: float, now: float) -> None:
         """So much of what waits gets tokens apart from the rate."""
         if member.demand is not None and lump_tokens > 0.0:
-            less = lump_tokens / drain_seconds(self.policy.spec.report.interval_seconds)
+            less = lump_tokens / self.policy.spec.report.interval_seconds
             demand = member.demand
             self.expect(
                 member,
@@ -178,7 +177,7 @@ class Planner:
         self.appraiser.forget(uid, now)
 
     def _write(self, row: int, demand: Demand, now: float = 0.0) -> None:
-        roster, backlog = self.roster, demand.waiting / drain_seconds(self.policy.spec.report.interval_seconds)
+        roster, backlog = self.roster, demand.waiting / self.policy.spec.report.interval_seconds
         roster.request[row], roster.reactive[row] = demand.request - backlog, demand.reactive - backlog
         roster.spread[row], roster.waiting[row], roster.heard_at[row] = demand.spread, demand.waiting, now
         roster.known[row] = True
@@ -214,7 +213,7 @@ class Planner:
     def _shape(self, rows: "np.typing.NDArray[np.intp]", now: float) -> Terms:
         roster = self.roster
         known = rows[roster.known[rows]]
-        backlog = roster.backlog(known, now) / drain_seconds(self.policy.spec.report.interval_seconds)
+        backlog = roster.backlog(known, now) / self.policy.spec.report.interval_seconds
         requested = fsum((roster.request[known] + backlog + roster.declared[known]).tolist())
         self._score(fsum(roster.offered[known].tolist()), requested, now)
         latencies = roster.latency[known]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from forefill_operator.anomaly.finding import Verdict
 from forefill_operator.appraisal import Appraisal
-from forefill_operator.demand import Demand, Window, Work, declared, declared_rate, demand_of, drain_seconds, surprise
+from forefill_operator.demand import Demand, Window, Work, declared, declared_rate, demand_of, surprise
 from forefill_protocol.messages import Expectation, Forecast, PolicyReport
 
 AMOUNTS = st.floats(0.0, 1e12)
@@ -39,13 +39,13 @@ def test_the_request_is_the_forecast_and_the_reactive_one_what_was_offered() -> 
 
 def test_a_backlog_counts_as_far_as_it_was_offered_and_not_admitted() -> None:
     waiting = entry(offered=300.0, admitted=210.0, backlog=500.0)
-    assert made_of(waiting) == Demand(request=60.0, reactive=55.0, spread=10.0, owed=90.0, waiting=90.0, offered=25.0)
+    assert made_of(waiting) == Demand(request=39.0, reactive=34.0, spread=10.0, owed=90.0, waiting=90.0, offered=25.0)
 
 
 def test_a_backlog_of_earlier_windows_goes_on_counting() -> None:
     steady = entry(backlog=90.0)
     assert made_of(steady, 100.0) == Demand(
-        request=60.0, reactive=50.0, spread=10.0, owed=100.0, waiting=90.0, offered=20.0
+        request=39.0, reactive=29.0, spread=10.0, owed=100.0, waiting=90.0, offered=20.0
     )
 
 
@@ -92,10 +92,6 @@ def test_a_window_that_was_reported_in_parts_counts_as_a_whole() -> None:
 def test_what_is_offered_is_followed_by_whole_windows_at_some_pace() -> None:
     assert made_of(entry(offered=300.0)).offered == 25.0
     assert made_of(entry(offered=300.0, early=True)).offered == 20.0
-
-
-def test_a_backlog_is_to_be_served_within_a_few_seconds_or_an_interval() -> None:
-    assert [drain_seconds(interval) for interval in (1.0, 10.0)] == [1.0, 3.0]
 
 
 @pytest.mark.parametrize(

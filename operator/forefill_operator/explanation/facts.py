@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from forefill_operator import explain
 from forefill_operator.anomaly.finding import VERDICTS, Verdict
 from forefill_operator.book import Book
-from forefill_operator.demand import declared_rate, drain_seconds
+from forefill_operator.demand import declared_rate
 from forefill_operator.shaping import Terms
 from forefill_protocol.messages import Mode
 
@@ -83,7 +83,7 @@ class AnomalyFacts(Struct, frozen=True):
 
 
 class ClientFacts(Struct, frozen=True, tag="client", tag_field="about"):
-    """`believed` = shadow + trust x (forecast - shadow), `request` = believed + backlog soon; `declared` on top.
+    """`believed` = shadow + trust x (forecast - shadow), `request` = believed + backlog / interval; `declared` on top.
 
     `share` is the client's by weight of what its class's clients divide; `is_short`: not everybody gets their request.
     `rate` is granted until `rate_seconds` from now, `safe_rate` until `lease_seconds`; `held` counts what is not
@@ -169,7 +169,7 @@ def client_facts(book: Book, pod_uid: str, now: float) -> ClientFacts:
     demand, appraisal, assignment = member.demand, member.appraisal, member.assignment
     row = planner.roster.row_of(pod_uid)
     level = book.plan.levels.get(int(planner.roster.group[row]))
-    backlog_rate = demand.waiting / drain_seconds(spec.report.interval_seconds) if demand else 0.0
+    backlog_rate = demand.waiting / spec.report.interval_seconds if demand else 0.0
     heard = now - member.received_at
     return ClientFacts(
         policy=book.policy.key,
