@@ -12,13 +12,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.scale import law, pages, plans, runs
+from bench.scale import law, pages, plans, regions, runs
 from bench.scale.plans import Planned
+
+from forefill_operator.acceptor import raise_open_files
 
 PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
 PICTURE = PAGE.with_name("scaling.svg")
 BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
+REGIONS_BEGIN, REGIONS_END = "<!-- regions -->", "<!-- end of regions -->"
 SIZES, QUICK_SIZES = (100, 1000, 4000, 10_000, 30_000), (100, 1000)
+# Files of a run that are not streams.
+RESERVED_FILES = 1100
 PLANNED, QUICK_PLANNED = (1000, 10_000, 100_000), (1000, 10_000)
 SHARED_CLIENTS, POLICIES_AN_OPERATOR = 2000, 12
 MEASURED_SECONDS = 10
@@ -27,6 +32,8 @@ MEASURED_SECONDS = 10
 def main(arguments: Sequence[str]) -> int:
     """Exit status 0; 1 when a report went unanswered or more was granted than there is; 2 when a run failed."""
     options = _parser().parse_args(arguments)
+    if options.regions:
+        return _regions(options)
     planned = [plans.measure(clients) for clients in (QUICK_PLANNED if options.quick else PLANNED)]
     if options.plan:
         print("\n".join(pages.plans(planned)))
@@ -38,16 +45,40 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     print(text)
     if options.write:
-        page = PAGE.read_text()
-        before, after = page.partition(BEGIN)[0], page.partition(END)[2]
-        PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+        _put(text, BEGIN, END)
     return 0 if all(run.is_whole and run.over_grant == 0.0 for run in found) else 1
+
+
+def _regions(options: argparse.Namespace) -> int:
+    data = os.environ.get("FOREFILL_DATA")
+    if not data or not Path(data).is_dir():
+        print("bench.scale: --regions needs FOREFILL_DATA, the folder with the traces", file=sys.stderr)
+        return 2
+    text = "\n".join(regions.table(regions.measure(Path(data))))
+    print(text)
+    if options.write:
+        _put(text, REGIONS_BEGIN, REGIONS_END)
+    return 0
+
+
+def _put(text: str, begin: str, end: str) -> None:
+    page = PAGE.read_text()
+    before, after = page.partition(begin)[0], page.partition(end)[2]
+    PAGE.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def _largest() -> int:
+    """How many streams this machine lets one process have."""
+    return max(raise_open_files() - RESERVED_FILES, 100)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m bench.scale", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small runs only: a minute and a half instead of six")
     parser.add_argument("--plan", action="store_true", help="only how long plans take")
+    parser.add_argument(
+        "--regions", action="store_true", help="only what dividing a max among regions costs (simulated)"
+    )
     parser.add_argument("--clients", type=_sizes, metavar="N,N,…", help="other numbers of clients")
     parser.add_argument("--write", action="store_true", help=f"into {PAGE.name} and {PICTURE.name}")
     return parser
@@ -62,12 +93,12 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 def _measured(options: argparse.Namespace, planned: Sequence[Planned]) -> tuple[str, list[runs.Reports]]:
     alone = []
-    for clients in options.clients or (QUICK_SIZES if options.quick else SIZES):
+    most = _largest()
+    for clients in sorted({min(each, most) for each in options.clients or (QUICK_SIZES if options.quick else SIZES)}):
         _tell(f"{clients:,} clients")
         alone.append(runs.reports(clients, MEASURED_SECONDS))
     shared = []
-    most = 2 if options.quick else 3
-    for operators in range(1, most + 1):
+    for operators in range(1, 3 if options.quick else 4):
         _tell(f"{operators} operators with a store")
         with runs.server() as url:
             policies = POLICIES_AN_OPERATOR * operators
