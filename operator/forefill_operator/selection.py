@@ -9,14 +9,20 @@ from forefill_operator.spec import LabelSelector, LabelSelectorRequirement
 def admits(policy: TokenPolicy, namespace: str, labels: Mapping[str, str]) -> bool:
     """Without `clients.namespaces` only pods of the policy's own namespace are admitted."""
     clients = policy.spec.clients
-    return namespace in (clients.namespaces or [policy.namespace]) and matches(clients.pod_selector, labels)
+    is_near = namespace in clients.namespaces if clients.namespaces else namespace == policy.namespace
+    return is_near and matches(clients.pod_selector, labels)
 
 
 def matches(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
     """All of `matchLabels` and all of `matchExpressions` must hold; an empty selector matches everything."""
-    return all(labels.get(key) == value for key, value in selector.match_labels.items()) and all(
-        _holds(requirement, labels) for requirement in selector.match_expressions
-    )
+    # Every report asks, and most selectors are empty or short.
+    for key, value in selector.match_labels.items():
+        if labels.get(key) != value:
+            return False
+    for requirement in selector.match_expressions:
+        if not _holds(requirement, labels):
+            return False
+    return True
 
 
 def _holds(requirement: LabelSelectorRequirement, labels: Mapping[str, str]) -> bool:

@@ -15,6 +15,7 @@ from forefill_operator.door import Admitted, Door
 from forefill_operator.door_metrics import DoorMetrics
 from forefill_operator.identity import Authenticator
 from forefill_operator.metrics import Metrics
+from forefill_operator.policy import TokenPolicy
 from forefill_operator.profiles.profiles import Profiles
 from forefill_operator.session import CLOSE_AFTER_BAD_FRAMES, MESSAGES_PER_SECOND, Session
 from forefill_operator.tickets import BadTicket, Key
@@ -62,6 +63,7 @@ class StreamServer:
         self.wall_clock = wall_clock
         self._keys: Callable[[], Sequence[Key]] = keys or (lambda: own)
         self.door = Door(authenticator, self._keys, self.door_metrics, wall_clock, ready)
+        self._named: dict[str, tuple[TokenPolicy, Sequence[str]]] = {}
         self.trust("")
         self.sessions: dict[str, Session] = {}
         self.open: dict[Session, None] = {}
@@ -190,7 +192,7 @@ class StreamServer:
         """
         now, admitted = self.wall_clock(), session.admitted
         policy = self.controller.policy(assignment.policy)
-        named = vouching.named_labels(policy) if policy else ()
+        named = self._named_labels(policy) if policy else ()
         ticket = vouching.ticket_of(
             assignment, admitted.client, named, admitted.digest, admitted.vouched_until(now), now
         )
@@ -203,6 +205,13 @@ class StreamServer:
             inherited = self.profiles.inherited(admitted.client, assignment.policy, self.clock())
         seal = tickets.seal(ticket, tickets.signing(self._keys(), now))
         return replace(assignment, ticket=seal, ca_bundle=ca_bundle, inherited=inherited)
+
+    def _named_labels(self, policy: TokenPolicy) -> Sequence[str]:
+        """Of the newest policy of its name."""
+        found = self._named.get(policy.key)
+        if found is None or found[0] is not policy:
+            found = self._named[policy.key] = policy, vouching.named_labels(policy)
+        return found[1]
 
     def proven(self, session: Session, holding: messages.Holding) -> messages.Holding:
         """What an operator that has just started may believe."""
