@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from bench.fuzz import must
 from msgspec import Struct
 
-from bench.fuzz import must
 from forefill_operator import records, relay, tickets
 from forefill_operator.store import redis_store
 from forefill_protocol import codec, podsettings

@@ -5,8 +5,8 @@ import math
 from typing import Any
 
 import msgspec
-
 from bench.fuzz import must
+
 from forefill_lab.simulator import demand, expect
 from forefill_operator import manifests, schema
 from forefill_operator.load import readings

@@ -47,9 +47,8 @@ def _document(name: str) -> Callable[[], Judge]:
 
 
 def _hostile() -> Judge:
-    from hypothesis import given
-
     from bench.fuzz import hostile
+    from hypothesis import given
 
     def play(script: list[list[hostile.Act]]) -> None:
         hostile.play(script)

@@ -1,7 +1,6 @@
 """What is believed of the clients of one policy, and what follows from it: each one's rate. Pure: `now` is given."""
 
-from collections.abc import Iterable, Mapping
-from heapq import heappop, heappush
+from collections.abc import Iterable, Mapping, Sequence
 from math import fsum, nan
 
 import numpy as np
@@ -56,7 +55,8 @@ class Planner:
         self._requested = self._promised = 0.0
         self._weight_prediction = policy.spec.weights.prediction.initial
         self._scored_at = float("-inf")
-        self._moments: list[tuple[float, str]] = []
+        # By client, in rising order, as its newest report has them.
+        self._moments: dict[str, tuple[float, ...]] = {}
         self.configure(policy, {})
 
     def configure(self, policy: TokenPolicy, members: Mapping[str, Member]) -> None:
@@ -99,9 +99,7 @@ class Planner:
         member.work = declared(entry.expectations, now, spec.fill_rate.max)
         if entry.early:
             demand = self._surprised(member, demand, entry, now)
-        for work in member.work:
-            if work.begins > now:
-                heappush(self._moments, (work.begins - LEAD_SECONDS, client.pod_uid))
+        self._look_forward(client.pod_uid, [work.begins - LEAD_SECONDS for work in member.work if work.begins > now])
         self.expect(member, demand, now)
         row = self.roster.row_of(client.pod_uid)
         self.roster.weight[row] = member.priority
@@ -114,10 +112,16 @@ class Planner:
 
     def due(self, now: float) -> list[str]:
         """Clients whose declared work is about to begin."""
-        clients = []
-        while self._moments and self._moments[0][0] <= now:
-            clients.append(heappop(self._moments)[1])
+        clients = [uid for uid, moments in self._moments.items() if moments[0] <= now]
+        for uid in clients:
+            self._look_forward(uid, [moment for moment in self._moments[uid] if moment > now])
         return clients
+
+    def _look_forward(self, pod_uid: str, moments: Sequence[float]) -> None:
+        if moments:
+            self._moments[pod_uid] = tuple(moments)
+        else:
+            self._moments.pop(pod_uid, None)
 
     def _surprised(self, member: Member, demand: Demand, entry: PolicyReport, now: float) -> Demand:
         """What an early report found above the forecast goes on for a while; when it goes on, until the next window.
@@ -174,11 +178,14 @@ class Planner:
         self._requested -= member.demand.request if member.demand else 0.0
         self._promised -= member.planned or 0.0
         self.roster.remove(uid)
+        self._moments.pop(uid, None)
         self.appraiser.forget(uid, now)
 
     def _write(self, row: int, demand: Demand, now: float = 0.0) -> None:
         roster, backlog = self.roster, demand.waiting / self.policy.spec.report.interval_seconds
-        roster.request[row], roster.reactive[row] = demand.request - backlog, demand.reactive - backlog
+        # A request is at most max, backlog included; the backlog may be more.
+        roster.request[row] = max(demand.request - backlog, 0.0)
+        roster.reactive[row] = max(demand.reactive - backlog, 0.0)
         roster.spread[row], roster.waiting[row], roster.heard_at[row] = demand.spread, demand.waiting, now
         roster.known[row] = True
 
