@@ -97,6 +97,7 @@ def _measured(options: argparse.Namespace, planned: Sequence[Planned]) -> tuple[
     for clients in sorted({min(each, most) for each in options.clients or (QUICK_SIZES if options.quick else SIZES)}):
         _tell(f"{clients:,} clients")
         alone.append(runs.reports(clients, MEASURED_SECONDS))
+        _tell(str(alone[-1]))
     shared = []
     for operators in range(1, 3 if options.quick else 4):
         _tell(f"{operators} operators with a store")
@@ -106,6 +107,7 @@ def _measured(options: argparse.Namespace, planned: Sequence[Planned]) -> tuple[
                 SHARED_CLIENTS * operators, MEASURED_SECONDS, operators=operators, policies=policies, store=url
             )
         shared.append(found)
+        _tell(str(found))
     _tell("streams")
     streams = runs.streams(500 if options.quick else 2000)
     fitted = law.fit([run.clients for run in alone], [pages.core_part(run) for run in alone])

@@ -12,7 +12,7 @@ from forefill_lab.simulator.demand import demand
 from forefill_lab.simulator.simulate import Simulation
 
 COUNTS = (1, 2, 6)
-LOADS, SEED, HOURS = (0.85, 0.95), 1, 0.5
+LOADS, SEED, HOURS = (0.85,), 1, 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ when it was due, so that no pause hides (Tene's coordinated omission).
 """
 
 import asyncio
+import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +26,8 @@ OPENING = 48
 # Streams of one source address: fewer than there are ephemeral ports.
 STREAMS_PER_ADDRESS = 20_000
 GRACE_SECONDS = 2.0
+# Of <linux/in.h>.
+IP_BIND_ADDRESS_NO_PORT = 24
 
 
 @dataclass
@@ -115,7 +119,8 @@ async def _open(context: ssl.SSLContext, port: int, number: int, peer: Peer) -> 
     for attempt in range(5):
         wire = Wire(context, HOST, f"token-{number}", peer.receive)
         try:
-            await loop.create_connection(partial(_same, wire), HOST, port, local_addr=(source, 0))
+            connection = await _connected(source, port)
+            await loop.create_connection(partial(_same, wire), sock=connection)
             await asyncio.wait_for(wire.opened, 20.0)
             return wire
         except (OSError, StreamRefused, TimeoutError) as error:
@@ -124,6 +129,21 @@ async def _open(context: ssl.SSLContext, port: int, number: int, peer: Peer) -> 
                 raise BenchFailed(str(error) or type(error).__name__) from None
             await asyncio.sleep(0.2 * (attempt + 1))
     raise AssertionError("unreachable")
+
+
+async def _connected(source: str, port: int) -> socket.socket:
+    """From `source`, whose port is chosen with the peer known: a port that is bound beforehand is lost to everybody."""
+    connection = socket.socket()
+    connection.setblocking(False)
+    if sys.platform == "linux":
+        connection.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+    connection.bind((source, 0))
+    try:
+        await asyncio.get_running_loop().sock_connect(connection, (HOST, port))
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def _same(wire: Wire) -> Wire:
