@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test check lint format e2e bench cluster-up cluster-down crds images clean
+.PHONY: help demo test chaos soak fuzz packages check lint format e2e bench cluster-up cluster-down crds images clean
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,19 @@ chart: $(STAMP) ## make the chart's README from its values, and its copy of the 
 
 chart-lint: $(STAMP) ## helm lint, kubernetes-validate and checkov over the rendered chart
 	@$(BIN)/python -m forefill_lab.chart.lint
+
+chaos: $(STAMP) ## every fault of docs/reliability.md on this machine, in about ten minutes; writes its table
+	@$(BIN)/python -m forefill_lab.chaos --write docs/reliability.md
+
+soak: $(STAMP) ## an hour of churn, edits and restarts, and the slope of memory (MINUTES=60, STORE=1 with a Redis)
+	@$(BIN)/python -m forefill_lab.soak --minutes $(or $(MINUTES),60) $(if $(STORE),--store) --write docs/reliability.md
+
+fuzz: $(STAMP) ## every parser with coverage-guided input (SECONDS_EACH=60)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris==3.1.0'
+	@$(BIN)/python -m bench.fuzz all $(or $(SECONDS_EACH),60)
+
+packages: $(STAMP) ## install what tests use beside Python: Redis, Prometheus and more (Debian, as root)
+	@$(BIN)/python -m forefill_lab.supply.packages
 
 crds: ## copy the TokenPolicy resource into the chart
 	@cp crds/tokenpolicies.forefill.io.yaml charts/forefill/files/

@@ -36,7 +36,11 @@ def missing(packages: dict[str, str]) -> list[str]:
 
 def ensure(progress: Progress) -> None:
     """Install what is absent; services that packages bring are not started."""
-    names = missing(versions.DEBIAN_PACKAGES)
+    install(missing(versions.DEBIAN_PACKAGES), progress)
+
+
+def install(names: list[str], progress: Progress) -> None:
+    """Without the services that they bring. Raises `ClusterError`."""
     if not names:
         return
     with progress.step(f"Install {', '.join(names)}"), no_services():

@@ -11,6 +11,8 @@ BLOCKS = 12
 _T = 2.228
 # Growth that a process may have in a run and still be called flat: a week of it is less than the process itself.
 FLAT_BYTES_PER_HOUR = 200_000.0
+# What a process takes while it warms up says nothing of what it takes for good.
+SHORTEST_SECONDS = 900.0
 
 Verdict = Literal["flat", "growing", "too short to tell"]
 
@@ -22,15 +24,18 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Slope:
-    """Units of the samples a second; the truth lies from `low` to `high` in 95 of 100 runs."""
+    """Units of the samples a second, over so many; the truth lies from `low` to `high` in 95 of 100 runs."""
 
     mean: float
     low: float
     high: float
+    seconds: float = 0.0
 
     @property
     def verdict(self) -> Verdict:
         """Of bytes and seconds."""
+        if self.seconds < SHORTEST_SECONDS:
+            return "too short to tell"
         limit = FLAT_BYTES_PER_HOUR / 3600
         if self.high <= limit:
             return "flat"
@@ -47,7 +52,7 @@ def slope(samples: Sequence[Sample]) -> Slope:
     mean = fsum((block.at - middle.at) * (block.value - middle.value) for block in blocks) / spread
     rest = fsum((block.value - middle.value - mean * (block.at - middle.at)) ** 2 for block in blocks)
     margin = _T * sqrt(rest / (BLOCKS - 2) / spread)
-    return Slope(mean, mean - margin, mean + margin)
+    return Slope(mean, mean - margin, mean + margin, samples[-1].at - samples[0].at)
 
 
 def _mean(samples: Sequence[Sample]) -> Sample:
