@@ -20,11 +20,12 @@ PACKAGES = {
 
 
 def main() -> int:
-    """0 when they are there or nothing can be done about it, which is said; 1 when apt fails."""
+    """0 when they are there; 1 when they can't be had, which is said."""
     names = packages.missing(PACKAGES)
     if names and (os.geteuid() or shutil.which("apt-get") is None):
-        print(f"{', '.join(names)}: not installed; that takes root and apt-get. Tests that need them are left out.")
-        return 0
+        absent = ", ".join(names)
+        print(f"packages: {absent}: not installed; that takes root and apt-get. Tests that need them are left out.")
+        return 1
     try:
         packages.install(names, Progress())
     except ClusterError as failed:
