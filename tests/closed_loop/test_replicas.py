@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.closed_loop.test_grants import KEY, Pod, policy
 
 from forefill_operator.client import Client
 from forefill_operator.controller import TICK_SECONDS, Deliveries
@@ -20,7 +21,6 @@ from forefill_operator.store.interface import OWNER_SECONDS, StoreFault
 from forefill_operator.store.memory import MemoryStore
 from forefill_protocol.podsettings import PolicyListener
 from forefill_sidecar.tenure import Tenure
-from tests.closed_loop.test_grants import KEY, Pod, policy
 
 STEP_SECONDS = 0.25
 AWAY = StoreFault("StoreUnavailable", "the store can't be reached")
