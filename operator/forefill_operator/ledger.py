@@ -76,16 +76,22 @@ class Envelope(Struct, frozen=True, gc=False):
         )
 
 
-def joined(one: Envelope, other: Envelope) -> Envelope:
-    """An envelope that lies on or above both."""
+def joined(one: Envelope, other: Envelope, now: float) -> Envelope:
+    """An envelope that lies on or above both from `now` on, and at `now` no higher: what has fallen stays down."""
+    safe_rate = max(one.safe_rate_at(now), other.safe_rate_at(now))
+    rate_until = max(one.rate_until, other.rate_until)
+    moments = {at for each in (one, other) for at in (each.rate_until, *(at for at, _ in each.falls))}
     return Envelope(
         sequence=max(one.sequence, other.sequence),
-        rate=max(one.rate, other.rate),
-        rate_until=max(one.rate_until, other.rate_until),
-        safe_rate=max(one.safe_rate, other.safe_rate),
+        rate=max(one.rate_at(now), other.rate_at(now)),
+        rate_until=rate_until,
+        safe_rate=safe_rate,
         lease_until=max(one.lease_until, other.lease_until),
         last_rate=max(one.last_rate, other.last_rate),
-        burst=max(one.burst, other.burst),
+        burst=max(one.burst_at(now), other.burst_at(now)),
+        falls=tuple(
+            (at, max(one.rate_at(at), other.rate_at(at), safe_rate)) for at in sorted(moments) if now < at < rate_until
+        ),
     )
 
 
@@ -112,11 +118,11 @@ class Account:
         self.claimed: Envelope | None = None
         self.held = Held()
 
-    def add(self, envelope: Envelope) -> None:
+    def add(self, envelope: Envelope, now: float) -> None:
         self.outstanding.append(envelope)
         if len(self.outstanding) > MOST_OUTSTANDING:
             first, second, *rest = self.outstanding
-            self.outstanding = [joined(first, second), *rest]
+            self.outstanding = [joined(first, second, now), *rest]
 
     def acknowledge(self, sequence: int) -> bool:
         """The client follows the grant `sequence` or a later one; earlier ones are of the past. Unknown: no effect.
@@ -183,7 +189,7 @@ class Ledger:
 
     def issue(self, pod_uid: str, envelope: Envelope, now: float) -> None:
         account = self.accounts.setdefault(pod_uid, Account())
-        account.add(envelope)
+        account.add(envelope, now)
         self._recount(account, now)
         self._watch(pod_uid, account, envelope.changes_after(now))
 

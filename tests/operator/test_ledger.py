@@ -18,7 +18,12 @@ def envelope(
 def envelopes(draw: st.DrawFn) -> Envelope:
     last, safe, rate = sorted(draw(st.lists(st.floats(0.0, 100.0), min_size=3, max_size=3)))
     until, lease = sorted(draw(st.lists(st.floats(0.0, 50.0), min_size=2, max_size=2)))
-    return Envelope(draw(st.integers(1, 50)), rate, until, safe, lease, draw(st.sampled_from([0.0, last])), rate)
+    moments = sorted(draw(st.lists(st.floats(0.0, until), max_size=2)))
+    fallen = sorted(draw(st.lists(st.floats(safe, rate), min_size=len(moments), max_size=len(moments))), reverse=True)
+    return Envelope(
+        draw(st.integers(1, 50)), rate, until, safe, lease, draw(st.sampled_from([0.0, last])), rate,
+        tuple((at, rate) for at, rate in zip(moments, fallen, strict=True) if at < until),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -79,11 +84,16 @@ def test_a_client_that_never_acknowledges_does_not_grow_the_ledger() -> None:
     assert ledger.held.rate == 6.0
 
 
-@given(envelopes(), envelopes(), st.floats(0.0, 60.0))
-def test_joined_envelopes_lie_on_or_above_both(one: Envelope, other: Envelope, now: float) -> None:
-    both = joined(one, other)
-    assert both.rate_at(now) >= max(one.rate_at(now), other.rate_at(now))
-    assert both.safe_rate_at(now) >= max(one.safe_rate_at(now), other.safe_rate_at(now))
+@given(envelopes(), envelopes(), st.floats(0.0, 60.0), st.floats(0.0, 60.0))
+def test_joined_envelopes_lie_on_or_above_both_and_let_nothing_rise(
+    one: Envelope, other: Envelope, now: float, later: float
+) -> None:
+    both, then = joined(one, other, now), now + later
+    assert both.rate_at(now) == max(one.rate_at(now), other.rate_at(now))
+    assert both.safe_rate_at(now) == max(one.safe_rate_at(now), other.safe_rate_at(now))
+    assert both.burst_at(now) == max(one.burst_at(now), other.burst_at(now))
+    assert both.rate_at(now) >= both.rate_at(then) >= max(one.rate_at(then), other.rate_at(then))
+    assert both.burst_at(then) >= max(one.burst_at(then), other.burst_at(then))
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), envelopes(), st.booleans()), max_size=30))
