@@ -40,6 +40,8 @@ SURPRISED_SECONDS = 3.0
 MOST_HELPED = 3
 # A rate that falls by less than this part needs no step.
 SMALLEST_FALL = 0.02
+# An assignment has no more steps; what ends later is found out by the next report.
+MOST_STEPS = 16
 
 
 class Planner:
@@ -282,7 +284,7 @@ class Planner:
             if deserved is not None and deserved < (1.0 - SMALLEST_FALL) * rate:
                 rate = deserved
                 falls.append((end, rate))
-        return tuple(falls)
+        return tuple(falls[:MOST_STEPS])
 
     def _deserved(self, member: Member, coming: float) -> float | None:
         """At the level of the newest plan, with so much declared work, tokens/s; None while nothing is known."""

@@ -14,7 +14,7 @@ LEFT_BYTES = 60_000
 
 
 def _report(sequence: int, **fields: object) -> messages.Report:
-    forecast = messages.Forecast(1e12, 1e12, 1e12, 1e12)
+    forecast = messages.Forecast(0.0, 0.0, 0.0, 0.0)
     whole = {"window_seconds": 10.0, "offered": 0.0, "admitted": 0.0, "refused": 0.0, "backlog": 0.0, **fields}
     entry = messages.PolicyReport(policy=hostile.KEY, requests=1, forecasts=[forecast] * 3, **whole)  # type: ignore[arg-type]
     return messages.Report(sequence, [entry])
@@ -50,3 +50,9 @@ def test_declarations_of_far_away_work_leave_nothing_behind_however_often_they_c
     finally:
         tracemalloc.stop()
     assert after - before < LEFT_BYTES
+
+
+def test_more_declarations_than_an_assignment_has_steps_still_get_one_that_can_be_read() -> None:
+    works = [messages.Expectation(0.0, 1.0 + 0.3 * number, 12.0 * (1.0 + 0.3 * number)) for number in range(32)]
+    reports = [_report(sequence, expectations=works) for sequence in range(1, 6)]
+    hostile.play([[hostile.Act(0, 0.5, report)] for report in reports])
