@@ -11,6 +11,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from forefill_operator.response import Response
 from forefill_operator.spec import Spec
 
 Clamp = Literal["None", "Min", "Max", "Ceiling"]
@@ -69,6 +70,7 @@ class ShapingState(Struct, frozen=True):
     lent: float = 0.0
     growth: float = 1.0
     stepped_at: float = -inf
+    response: Response = Response()
 
 
 class Terms(Struct, frozen=True):
@@ -151,12 +153,21 @@ def _step(spec: Spec, inputs: Inputs, state: ShapingState, now: float) -> Shapin
     spare = LEND_RISE * (spec.fill_rate.max - spec.fill_rate.min)
     late = _lateness(spec, inputs.latency_p95) > 1.0
     growth = state.growth * LATENCY_GROWTH if late else state.growth / LATENCY_GROWTH
+    response = _heard(inputs, state.response)
     return ShapingState(
-        ceiling=_next_ceiling(spec, inputs, state.ceiling),
+        ceiling=_next_ceiling(spec, inputs, state.ceiling, response),
         lent=state.lent + spare,
         growth=min(max(growth, 1.0), LATENCY_MOST),
         stepped_at=now,
+        response=response,
     )
+
+
+def _heard(inputs: Inputs, response: Response) -> Response:
+    """A value that stands in for a missing one teaches nothing."""
+    if inputs.load is None or inputs.load.state != "Known":
+        return response.forgotten()
+    return response.observed(inputs.admitted, inputs.load.worst)
 
 
 def _lateness(spec: Spec, latency_p95: float | None) -> float:
@@ -165,21 +176,25 @@ def _lateness(spec: Spec, latency_p95: float | None) -> float:
     return 0.0 if bound is None or latency_p95 is None else 1000.0 * latency_p95 / bound
 
 
-def _next_ceiling(spec: Spec, inputs: Inputs, ceiling: float) -> float:
+def _next_ceiling(spec: Spec, inputs: Inputs, ceiling: float, response: Response) -> float:
     """Down at once by how far the worst signal is over, slowly up when it is well below, infinite when all is well.
 
+    A signal that comes late counts as over only if it makes the present rate so too, and as below likewise: what was
+    cut or raised since is not seen yet. What proves to have been cut too far is taken back at once.
     Without any signal the ceiling goes on rising: the load is then a named state of its own, not a reason to hold.
     """
     rate, high = spec.fill_rate, spec.thresholds.load.high
+    used = min(ceiling, rate.max, max(ADMITTED_MARGIN * inputs.admitted, rate.min))
     worst = inputs.load.worst if inputs.load else 0.0
+    expected = response.load_at(used) if response.loads else worst
     lateness = _lateness(spec, inputs.latency_p95)
-    over = max((worst - high) / (1.0 - high), min(lateness - 1.0, 1.0))
+    over = max((min(worst, expected) - high) / (1.0 - high), min(lateness - 1.0, 1.0))
     if over > 0.0:
-        used = min(ceiling, rate.max, max(ADMITTED_MARGIN * inputs.admitted, rate.min))
         return max(used * (1.0 - max(CUT * over, LEAST_CUT)), rate.min)
-    if worst >= (1.0 - BAND) * high or lateness >= 1.0 - BAND:
+    calm = (1.0 - BAND) * high
+    if max(worst, expected) >= calm or lateness >= 1.0 - BAND:
         return max(ceiling, rate.min)
-    risen = max(ceiling, rate.min) * (1.0 + RISE)
+    risen = max(max(ceiling, rate.min) * (1.0 + RISE), response.proven(calm))
     return risen if risen < rate.max else inf
 
 
