@@ -1,7 +1,7 @@
 """How far an operator goes: `python -m bench.scale [--quick] [--write]`, or `--plan` for plans alone. Loopback only.
 
-An operator runs on one core, its sidecars on another. Reports of 100 to 30,000 clients come once in ten seconds over
-TLS; then one, two and three operators share a store and one core, and their CPU time is counted apart.
+An operator runs on one core, its sidecars on another. Reports of 100 to 30,000 clients (fewer where a process
+may not hold so many files open) come once in ten seconds over TLS; then one, two and three operators share a store and one core, and their CPU time is counted apart.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def _largest() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m bench.scale", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small runs only: a minute and a half instead of six")
+    parser.add_argument("--quick", action="store_true", help="small runs only: two minutes instead of six")
     parser.add_argument("--plan", action="store_true", help="only how long plans take")
     parser.add_argument(
         "--regions", action="store_true", help="only what dividing a max among regions costs (simulated)"
