@@ -1,7 +1,8 @@
 """How far an operator goes: `python -m bench.scale [--quick] [--write]`, or `--plan` for plans alone. Loopback only.
 
-An operator runs on one core, its sidecars on another. Reports of 100 to 30,000 clients (fewer where a process
-may not hold so many files open) come once in ten seconds over TLS; then one, two and three operators share a store and one core, and their CPU time is counted apart.
+An operator runs on one core, its sidecars on another. Reports of 100 to 30,000 clients, fewer where a process may not
+hold so many files open, come once in ten seconds over TLS; then one, two and three operators share a store and one
+core, and their CPU time is counted apart.
 """
 
 import argparse
