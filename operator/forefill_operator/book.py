@@ -140,12 +140,14 @@ class Book:
         planned_at, period = self.plan.made_at, self.planner.period
         if now >= planned_at + max(self.policy.spec.report.interval_seconds, period):
             return True
+        if self._urgent and now >= planned_at + self.planner.spacing:
+            return True
         if now < planned_at + period:
             return False
         if planned_at < self.learning.until <= now:
             return True
         is_over = self.issuer.room(now) < -NEGLIGIBLE * self.policy.spec.fill_rate.max
-        return self._changed or bool(self._urgent) or is_over
+        return self._changed or is_over
 
     def _replan(self, now: float) -> None:
         self.ledger.refresh(now)
@@ -204,7 +206,7 @@ class Book:
         member.heard(answers, self.policy.spec.report, now)
         self.planner.meet(member)
         if member.planned is None:
-            self.planner.welcome(member, len(self.members))
+            self.planner.welcome(member, len(self.members), self.issuer.open_to(member, now))
             self._urgent.add(member.client.pod_uid)
 
     def _take_word(self, member: Member, holding: Holding, now: float) -> None:

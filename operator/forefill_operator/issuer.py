@@ -17,6 +17,9 @@ from forefill_protocol.messages import Assignment, Down, Recall
 
 # Room smaller than this part of what a waiting client is to get is left to grow, rather than pushed in crumbs.
 SMALLEST_RAISE = 0.02
+# A newcomer's first bucket is no deeper than this at its rate: a deep one can't be recalled, and others may come. For
+# them this part of the whole depth is kept, since a bucket without depth serves nothing.
+WELCOME_SECONDS, SPARE_DEPTH = 1.0, 1 / 16
 # Differences below this part of a rate are rounding.
 NEGLIGIBLE = 1e-9
 
@@ -57,7 +60,7 @@ class Issuer:
         """What is planned for the member, as far as it fits; the rest is waited for."""
         uid, planned, spec = member.client.pod_uid, member.planned or 0.0, self.policy.spec
         own, others = self.ledger.granted_to(uid, now), self._held_by_others(uid, now)
-        amounts = grants.fitting(planned, self._burst(planned), spec, own, others, len(self.members))
+        amounts = grants.fitting(planned, self._burst(uid, planned), spec, own, others, len(self.members))
         until = member.received_at + member.rate_seconds()
         amounts = amounts.falling(self.planner.falls(member, amounts.rate, until))
         request = member.demand.request if member.demand else None
@@ -86,16 +89,22 @@ class Issuer:
         self.planner.granted(member)
         return message
 
+    def open_to(self, member: Member, now: float) -> float:
+        """The most that the member may be granted at this moment, tokens/s."""
+        return max(self.policy.spec.fill_rate.max - self._held_by_others(member.client.pod_uid, now).rate, 0.0)
+
     def _held_by_others(self, pod_uid: str, now: float) -> Held:
         """What has not spoken may hold its whole rate as a safe rate, too. The pool's rate is handed out in lumps."""
         others, unknown = self.ledger.others(pod_uid), self.learning.unknown_at(now)
         burst = unknown * self.policy.spec.burst.seconds + self.pool.depth
         return Held(others.rate + unknown + self.pool.rate, others.safe_rate + unknown, others.burst + burst)
 
-    def _burst(self, rate: float) -> float:
-        """The client's part of the whole depth, in proportion to its rate."""
+    def _burst(self, pod_uid: str, rate: float) -> float:
+        """The client's part of the depth, in proportion to its rate; something is left for those who come."""
         spec, plan = self.policy.spec, self.planner.plan
-        depth = spec.fill_rate.max * spec.burst.seconds
+        if pod_uid in self.planner.welcomed:
+            return rate * min(spec.burst.seconds, WELCOME_SECONDS)
+        depth = (1.0 - SPARE_DEPTH) * spec.fill_rate.max * spec.burst.seconds
         whole = plan.available + plan.reserved
         return min(depth * rate / whole, depth) if whole > 0 else 0.0
 

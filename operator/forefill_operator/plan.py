@@ -86,9 +86,11 @@ def plan(
 def _pool_rate(available: float, roster: Roster, rows: NDArray[np.intp]) -> float:
     """The pool lives on what usual demand leaves over: when that is short a queue is served as well by a rate.
 
-    Backlog is left out: the pool is there to serve it.
+    Backlog is left out: the pool is there to serve it, but not everybody's.
     """
     usual = total(roster.request[rows]) + total(roster.declared[rows])
+    if 2 * np.count_nonzero(roster.waiting[rows]) > len(rows):
+        return LEAST_POOL_SHARE * available
     return min(max(available - usual, LEAST_POOL_SHARE * available), POOL_SHARE * available)
 
 
@@ -142,7 +144,7 @@ def _claims(policy: TokenPolicy, roster: Roster, rows: NDArray[np.intp], group_s
     backlog = roster.backlog(rows, now) / policy.spec.report.interval_seconds
     asked = np.minimum(roster.request[rows] + backlog + roster.declared[rows], policy.spec.fill_rate.max)
     asked = np.maximum(np.maximum(asked, np.minimum(roster.reactive[rows] + backlog, share)), IDLE_PART * share)
-    request = np.where(known, asked, share)
+    request = np.where(known, asked, np.maximum(asked, share))
     spread = np.where(known, np.minimum(roster.spread[rows], np.maximum(request, share)), 0.0)
     return Claims(
         request=request,
@@ -172,9 +174,14 @@ def _level(claims: Claims, rates: Column, share: float) -> Level:
     return Level(False, max(float(margins.max(initial=0.0)), 0.0), whole_weight, share)
 
 
-def rate_between_plans(level: Level, request: float, reactive: float, spread: float, weight: float) -> float:
-    """What a client that reports after the plan would have had in it, tokens/s, as far as there is room."""
+def rate_between_plans(
+    level: Level, request: float, reactive: float, spread: float, weight: float, known: bool = True
+) -> float:
+    """What a client that reports after the plan would have had in it, tokens/s, as far as there is room.
+
+    Before it is `known` what it needs it is taken to ask for no less than its share.
+    """
     share = level.share * weight / level.whole_weight if level.whole_weight > 0.0 else inf
-    request = max(request, min(reactive, share), IDLE_PART * share)
+    request = max(request, min(reactive, share), IDLE_PART * share if known else min(share, level.share))
     risk = min(spread, max(request, share)) + LEAST_RISK_PART * share
     return level.rate(request, risk, weight)

@@ -38,6 +38,8 @@ LEAD_SECONDS = 2.0
 SURPRISED_SECONDS = 3.0
 # So many clients are given lump tokens at once without having reported.
 MOST_HELPED = 3
+# A newcomer's first grant is at most this part of the room; the plan that follows within a second knows how many came.
+WELCOME_PART = 0.125
 # A rate that falls by less than this part needs no step.
 SMALLEST_FALL = 0.02
 # An assignment has no more steps; what ends later is found out by the next report.
@@ -55,6 +57,8 @@ class Planner:
         self.state = ShapingState()
         self.plan: Plan
         self._requested = self._promised = 0.0
+        # Newcomers since the newest plan.
+        self.welcomed: set[str] = set()
         self._weight_prediction = policy.spec.weights.prediction.initial
         self._scored_at = float("-inf")
         # By client, in rising order, as its newest report has them.
@@ -80,10 +84,15 @@ class Planner:
             roster.group[row] = self.groups.index_of(member.client)
             if member.demand is not None:
                 self._write(row, member.demand)
+                roster.known[row] = True
         roster.fresh_until[row] = member.fresh_until
 
     def expect(self, member: Member, demand: Demand, now: float) -> None:
         """Take this for what the client needs."""
+        self._expect(member, demand, now)
+        self.roster.known[self.roster.row_of(member.client.pod_uid)] = True
+
+    def _expect(self, member: Member, demand: Demand, now: float) -> None:
         self.meet(member)
         before, member.demand = member.demand, demand
         self._requested += demand.request - (before.request if before else 0.0)
@@ -102,7 +111,7 @@ class Planner:
         if entry.early:
             demand = self._surprised(member, demand, entry, now)
         self._look_forward(client.pod_uid, [work.begins - LEAD_SECONDS for work in member.work if work.begins > now])
-        self.expect(member, demand, now)
+        self._expect(member, demand, now)
         row = self.roster.row_of(client.pod_uid)
         self.roster.weight[row] = member.priority
         self.roster.judge(row, member.appraisal.verdict)
@@ -111,6 +120,7 @@ class Planner:
             self.roster.offered[row] = member.window.rate_of(member.window.offered)
             self.roster.admitted[row] = member.window.rate_of(member.window.admitted)
             member.window = Window()
+            self.roster.known[row] = True
 
     def due(self, now: float) -> list[str]:
         """Clients whose declared work is about to begin."""
@@ -145,7 +155,7 @@ class Planner:
         if member.demand is not None and lump_tokens > 0.0:
             less = lump_tokens / self.policy.spec.report.interval_seconds
             demand = member.demand
-            self.expect(
+            self._expect(
                 member,
                 replace(
                     demand,
@@ -181,6 +191,7 @@ class Planner:
         self._promised -= member.planned or 0.0
         self.roster.remove(uid)
         self._moments.pop(uid, None)
+        self.welcomed.discard(uid)
         self.appraiser.forget(uid, now)
 
     def _write(self, row: int, demand: Demand, now: float = 0.0) -> None:
@@ -189,7 +200,6 @@ class Planner:
         roster.request[row] = max(demand.request - backlog, 0.0)
         roster.reactive[row] = max(demand.reactive - backlog, 0.0)
         roster.spread[row], roster.waiting[row], roster.heard_at[row] = demand.spread, demand.waiting, now
-        roster.known[row] = True
 
     # Plans
 
@@ -202,6 +212,7 @@ class Planner:
         rows = self.roster.fresh(now)
         terms = self._shape(rows, now)
         self.plan = plan.plan(self.policy, self.roster, rows, self.groups.all, terms, reserved, now)
+        self.welcomed.clear()
         for member in members.values():
             member.planned = None
         for uid, rate in zip(self.plan.uids, self.plan.rates.tolist(), strict=True):
@@ -222,8 +233,8 @@ class Planner:
     def _shape(self, rows: "np.typing.NDArray[np.intp]", now: float) -> Terms:
         roster = self.roster
         known = rows[roster.known[rows]]
-        backlog = roster.backlog(known, now) / self.policy.spec.report.interval_seconds
-        requested = fsum((roster.request[known] + backlog + roster.declared[known]).tolist())
+        backlog = roster.backlog(rows, now) / self.policy.spec.report.interval_seconds
+        requested = fsum((roster.request[rows] + backlog + roster.declared[rows]).tolist())
         self._score(fsum(roster.offered[known].tolist()), requested, now)
         latencies = roster.latency[known]
         latencies = latencies[~np.isnan(latencies)]
@@ -235,7 +246,14 @@ class Planner:
             admitted=fsum(roster.admitted[known].tolist()),
         )
         terms, self.state = shaping.shape(self.policy.spec, inputs, self.state, now)
-        return terms
+        return self._advanced(terms, (len(rows) - len(known)) / max(len(rows), 1))
+
+    def _advanced(self, terms: Terms, part: float) -> Terms:
+        """That part of the clients has not told of a whole window: it is lent its share of max until it has."""
+        if self.policy.spec.fill_rate.surplus == "Hold":
+            return terms
+        advance = min(part * self.policy.spec.fill_rate.max, terms.ceiling - terms.adjusted)
+        return replace(terms, lent=max(terms.lent, advance))
 
     def _score(self, offered: float, requested: float, now: float) -> None:
         """Once an interval: how the last prediction of the total did, and what a predicted token is to count for."""
@@ -288,16 +306,21 @@ class Planner:
 
     def _deserved(self, member: Member, coming: float) -> float | None:
         """At the level of the newest plan, with so much declared work, tokens/s; None while nothing is known."""
-        level = self.plan.levels.get(int(self.roster.group[self.roster.row_of(member.client.pod_uid)]))
+        row = self.roster.row_of(member.client.pod_uid)
+        level = self.plan.levels.get(int(self.roster.group[row]))
         if member.demand is None or level is None:
             return None
         demand = member.demand
         request = min(demand.request + coming, self.policy.spec.fill_rate.max)
-        return plan.rate_between_plans(level, request, demand.reactive, demand.spread, member.priority)
+        known = bool(self.roster.known[row])
+        return plan.rate_between_plans(level, request, demand.reactive, demand.spread, member.priority, known)
 
-    def welcome(self, member: Member, clients: int) -> None:
-        """A newcomer gets an equal share of what there is, as far as that is free."""
-        self.promise(member, self.available() / max(clients, 1))
+    def welcome(self, member: Member, clients: int, room: float) -> None:
+        """A newcomer gets an equal share, and a part of the room: others may greet in the same moment."""
+        terms = self._advanced(self.plan.terms, 1.0)
+        most = plan.available_rate(terms, self.plan.reserved, self.policy.spec.fill_rate.max)
+        self.promise(member, max(min(most / max(clients, 1), WELCOME_PART * room), 0.0))
+        self.welcomed.add(member.client.pod_uid)
 
     def revise(self, member: Member, now: float) -> None:
         """What the newest plan would have given for the request as it is now, as far as there is room."""

@@ -109,7 +109,7 @@ class Member:
             return None
         self._look_at = now + LOOK_SECONDS
         # Without a lease nobody answers, and right before its end the window is reported anyhow.
-        if self.report_due - now < LOOK_SECONDS or self.tenure.state(now) != "active":
+        if self.report_due - now < LOOK_SECONDS or self.watch.is_quiet(now) or self.tenure.state(now) != "active":
             return None
         expectations, horizon = self.listener.expectations, self.settings.forecast.horizon_windows
         news = expectations.news_at <= now + horizon * self.settings.report_interval_seconds
@@ -120,22 +120,26 @@ class Member:
         return now >= self._look_at
 
     def _running(self, now: float) -> Running:
-        meter = self.listener.meter
-        elapsed = self._lessons.seconds + max(0.0, now - meter.started_at)
-        began, interval = now - elapsed, self.settings.report_interval_seconds
+        listener, lessons = self.listener, self._lessons
+        meter, interval = listener.meter, self.settings.report_interval_seconds
+        elapsed = lessons.seconds + max(0.0, now - meter.started_at)
+        began = now - elapsed
         return Running(
-            elapsed=elapsed,
-            interval=interval,
-            offered=self._lessons.offered + meter.offered_since(),
-            declared=self.listener.expectations.between(began, began + interval),
-            backlog=meter.backlog,
-            fill_rate=self.listener.gate.bucket.fill_rate,
+            elapsed,
+            interval,
+            lessons.offered + meter.offered_since(),
+            listener.expectations.between(began, began + interval),
+            meter.backlog,
+            listener.gate.bucket.fill_rate,
         )
 
     # Grants
 
     def apply(self, assignment: messages.Assignment, counted_from: float, now: float) -> messages.Ack | None:
         """Run at this grant from now on; an acknowledgement says so where the next report would be too late."""
+        if self.tenure.assignment is None:
+            # What has come to wait before the first grant is worth a report at once.
+            self._look_at = now
         self.tenure.grant(assignment, counted_from)
         if assignment.settings is not None and assignment.settings != self.settings:
             self._configure(assignment.settings)

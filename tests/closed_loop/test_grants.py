@@ -18,7 +18,7 @@ from forefill_operator.controller import TICK_SECONDS, Controller, Deliveries
 from forefill_operator.grants import settings as policy_settings
 from forefill_operator.ledger import CLOCK_MARGIN
 from forefill_operator.policy import SAFE_SHARE, TokenPolicy, parse_policy
-from forefill_operator.pool import LEAST_POOL_SHARE
+from forefill_operator.pool import LEAST_POOL_SHARE, POOL_SHARE
 from forefill_protocol import messages
 from forefill_protocol.podsettings import PolicyListener
 from forefill_sidecar.tenure import Tenure
@@ -361,6 +361,24 @@ def test_a_newcomer_does_not_wait_for_the_next_interval() -> None:
     newcomer = fleet.start_pod(300.0)
     fleet.run(3.0)
     assert newcomer.rate(fleet.now) == pytest.approx(SHARED / 3, rel=0.01)
+
+
+def test_pods_that_greet_together_share_within_a_second_and_none_has_a_bucket_without_depth() -> None:
+    fleet = Fleet(seed=5)
+    pods = [fleet.start_pod(40.0) for _ in range(10)]
+    fleet.run(1.5)
+    assert granted(fleet) == pytest.approx([40.0 * (1 - POOL_SHARE)] * 10, rel=0.01)
+    assert all(pod.tenure.allowance(pod.clock(fleet.now)).burst >= pod.rate(fleet.now) for pod in pods)
+
+
+def test_a_newcomer_among_full_buckets_gets_one_that_can_serve() -> None:
+    fleet = Fleet(seed=6)
+    for demand in (300.0, 300.0):
+        fleet.start_pod(demand)
+    fleet.run(33.0)
+    newcomer = fleet.start_pod(300.0)
+    fleet.run(1.0)
+    assert newcomer.tenure.allowance(newcomer.clock(fleet.now)).burst > 0.0
 
 
 def test_an_early_report_is_answered_within_the_replan_time() -> None:

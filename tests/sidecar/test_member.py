@@ -172,3 +172,14 @@ def test_lumps_are_added_once_a_grant_however_often_it_comes(grants: list[tuple[
         for again in (False, True, True):
             pod.assign(rate, lump, again, rate)
     assert abs(pod.member.counts.lump_tokens - sum(lump for _, lump in grants)) < 1e-6
+
+
+def test_what_waits_for_the_first_grant_is_told_as_soon_as_it_is_there() -> None:
+    pod = Pod()
+    for _ in range(10):
+        pod.offer(1.0)
+    pod.pass_seconds(0.1)
+    pod.agent.look(pod.now)
+    pod.assign(2.0, 0.0, False, 2.0)
+    pod.agent.look(pod.now)
+    assert [(entry.early, entry.offered, entry.backlog) for entry in pod.sent] == [(True, 10.0, 10.0)]

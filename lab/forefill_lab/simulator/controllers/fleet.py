@@ -181,6 +181,7 @@ class Fleet:
             if pod.client.pod_uid in self.pods:
                 pod.flow.serve(pod.flow.clock())
                 pod.agent.receive(message)
+                pod.agent.look(pod.flow.clock())
                 self._set_alarm(pod)
 
         self._send(pod, arrive)
