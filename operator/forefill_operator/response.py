@@ -43,6 +43,11 @@ class Response(Struct, frozen=True):
         newest, measured_at = self.loads[-1], self._rate_behind(len(self.loads) - 1)
         return newest * rate / measured_at if self.lag and measured_at > 0.0 and newest < SATURATED else newest
 
+    def outlasts(self, bound: float) -> bool:
+        """The load is over `bound` for an interval longer than a cut takes to show: what was expected did not come."""
+        readings = self.lag + 2
+        return len(self.loads) >= readings and min(self.loads[-readings:]) > bound
+
     def proven(self, bound: float) -> float:
         """The largest rate whose load was seen to be under `bound`, as far as the newest reading agrees, tokens/s."""
         newest = len(self.loads) - 1

@@ -180,13 +180,14 @@ def _next_ceiling(spec: Spec, inputs: Inputs, ceiling: float, response: Response
     """Down at once by how far the worst signal is over, slowly up when it is well below, infinite when all is well.
 
     A signal that comes late counts as over only if it makes the present rate so too, and as below likewise: what was
-    cut or raised since is not seen yet. What proves to have been cut too far is taken back at once.
+    cut or raised since is not seen yet. But no cut is waited for longer than it takes to show, and what proves to have
+    been cut too far is taken back at once.
     Without any signal the ceiling goes on rising: the load is then a named state of its own, not a reason to hold.
     """
     rate, high = spec.fill_rate, spec.thresholds.load.high
     used = min(ceiling, rate.max, max(ADMITTED_MARGIN * inputs.admitted, rate.min))
     worst = inputs.load.worst if inputs.load else 0.0
-    expected = response.load_at(used) if response.loads else worst
+    expected = response.load_at(used) if response.loads and not response.outlasts(high) else worst
     lateness = _lateness(spec, inputs.latency_p95)
     over = max((min(worst, expected) - high) / (1.0 - high), min(lateness - 1.0, 1.0))
     if over > 0.0:

@@ -62,6 +62,13 @@ def test_a_rate_is_proven_by_a_load_below_the_bound_as_far_as_the_newest_reading
     assert Response(rates, (1.0, 1.0, 1.0, 1.0, 0.75, 0.5), 0).proven(0.8) == 0.0
 
 
+def test_a_load_outlasts_a_cut_when_it_is_still_over_an_interval_after_the_cut_should_show() -> None:
+    rates = (100.0,) * 5
+    assert Response(rates, (0.8, 0.9, 0.9, 0.9, 0.9), 2).outlasts(0.85)
+    assert not Response(rates, (0.8, 0.8, 0.9, 0.9, 0.9), 2).outlasts(0.85)
+    assert not Response(rates[:3], (0.9, 0.9, 0.9), 2).outlasts(0.85)
+
+
 def test_an_outage_of_the_metric_leaves_the_lag_and_nothing_else() -> None:
     assert heard(4, RATES).forgotten() == Response(lag=4)
 

@@ -132,6 +132,15 @@ def test_load_of_others_is_made_room_for(make_policy: Make, delay: int) -> None:
     assert min(ran.loads[150:]) > 0.75
 
 
+@pytest.mark.parametrize("delay", range(4))
+def test_load_of_others_that_grows_is_followed(make_policy: Make, delay: int) -> None:
+    """While rate and load move against each other no lag can be told from them."""
+    ran = run(make_policy, Resource(elsewhere=lambda interval: 0.003 * min(interval, 100), delay=delay))
+    assert max(ran.loads[SETTLED:]) < HIGH + 0.015
+    assert sum(ran.loads[SETTLED:]) / (INTERVALS - SETTLED) < HIGH
+    assert 0.78 < min(ran.loads[150:])
+
+
 def test_a_metric_that_goes_away_lets_the_rate_go_and_is_obeyed_when_it_is_back(make_policy: Make) -> None:
     spec = make_policy(spec__fillRate={"base": 50, "min": 20, "max": 400}).spec
     tracker, state = Tracker(spec.load.stale_after_seconds, spec.thresholds.load.low), ShapingState()
