@@ -75,13 +75,19 @@ class Agent:
 
     def look(self, now: float) -> None:
         """Report early where reality has left the forecast; call it once a second, or when requests begin to wait."""
-        reasons = [(member, member.look(now)) for member in self.members]
-        if entries := [member.close_part(now, reason) for member, reason in reasons if reason]:
+        entries = [member.close_part(now, reason) for member in self.members if (reason := member.look(now))]
+        if entries:
             self._report(entries, now)
 
     def next_moment(self) -> float:
         """When `step` has something to do, in monotonic seconds."""
-        return min([min(member.report_due, member.changes_at) for member in self.members], default=inf)
+        moment = inf
+        for member in self.members:
+            if member.report_due < moment:
+                moment = member.report_due
+            if member.changes_at < moment:
+                moment = member.changes_at
+        return moment
 
     def _close(self, due: Sequence[Member], now: float) -> None:
         wall_time = self.wall_clock() if self.wall_clock else None
@@ -95,7 +101,8 @@ class Agent:
     def _remember(self, sequence: int, now: float) -> None:
         self.sent_at[sequence] = now
         if len(self.sent_at) > REMEMBERED_REPORTS:
-            del self.sent_at[min(self.sent_at)]
+            # Numbers rise, so the first is the smallest.
+            del self.sent_at[next(iter(self.sent_at))]
 
     def report_now(self) -> None:
         """Close every window, whatever its length: the last word before a goodbye."""
@@ -160,4 +167,7 @@ class Agent:
                 member.refuse(refused, now)
 
     def _member(self, policy: str) -> Member | None:
-        return next((member for member in self.members if member.policy == policy), None)
+        for member in self.members:
+            if member.policy == policy:
+                return member
+        return None

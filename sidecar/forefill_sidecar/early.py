@@ -48,6 +48,11 @@ def highest(running: Running, band: Band) -> float:
     return running.declared + running.interval * (band.mean * share + spread)
 
 
+def excess(running: Running, band: Band) -> float:
+    """Tokens beyond what was expected by now; below 0: so many fewer."""
+    return running.offered - running.declared - running.interval * band.mean * running.share()
+
+
 def lowest(running: Running, band: Band) -> float:
     """Tokens that the window has nearly always brought by now."""
     share = running.share()
@@ -61,25 +66,47 @@ class Watch:
     quiet_until: float = -inf
     slack_from: float = -inf
     reported: int = 0
-    told_demand: bool = False
+    excess: float = 0.0
+    told_excess: float = 0.0
     told_backlog: float = 0.0
+    # Seconds and tokens of the window when it was last looked at.
+    seen: tuple[float, float] = (0.0, 0.0)
 
     def reason(self, now: float, running: Running, predictor: Predictor, quantile: float, news: bool) -> Reason | None:
         """Why to report now; None when there is no need, or none again so soon."""
-        if now < self.quiet_until or self.reported >= MOST_A_WINDOW:
+        if self.is_quiet(now):
             return None
         if news:
             return "declared"
         if running.backlog > GROWN * self.told_backlog + QUEUE_SECONDS * running.fill_rate:
             return "queue"
         granted = running.fill_rate * running.elapsed
-        if running.offered > granted and not self.told_demand:
+        lately = self._lately(running)
+        if lately.offered > lately.fill_rate * lately.elapsed:
             band = predictor.band(quantile)
-            return "demand" if band and running.offered > highest(running, band) else None
+            return "demand" if band and self._exceeds(running, lately, band) else None
         if running.offered < SLACK_SHARE * granted and self._slack_counts(now, running):
             band = predictor.band(quantile)
             return "slack" if band and running.offered < lowest(running, band) else None
         return None
+
+    def _lately(self, running: Running) -> Running:
+        """What came since the last look."""
+        (elapsed, offered), self.seen = self.seen, (running.elapsed, running.offered)
+        part = (running.elapsed - elapsed) / running.elapsed if running.elapsed > 0.0 else 1.0
+        return running._replace(
+            elapsed=running.elapsed - elapsed, offered=running.offered - offered, declared=part * running.declared
+        )
+
+    def _exceeds(self, running: Running, lately: Running, band: Band) -> bool:
+        """The window, or its last second, lies above the band, and by more than was told already."""
+        self.excess = excess(running, band)
+        above = running.offered > highest(running, band) or lately.offered > highest(lately, band)
+        return above and self.excess > GROWN * self.told_excess
+
+    def is_quiet(self, now: float) -> bool:
+        """Nothing more is told now, whatever happens."""
+        return now < self.quiet_until or self.reported >= MOST_A_WINDOW
 
     def _slack_counts(self, now: float, running: Running) -> bool:
         return running.share() >= SLACK_FROM and now >= self.slack_from and not running.backlog
@@ -89,9 +116,10 @@ class Watch:
         self.reported += 1
         self.quiet_until = now + GAP_SECONDS
         self.told_backlog = running.backlog
-        self.told_demand = self.told_demand or reason == "demand"
+        if reason == "demand":
+            self.told_excess = self.excess
         if reason == "slack":
             self.slack_from = now + SLACK_GAP_WINDOWS * running.interval
 
     def window_ended(self, backlog: float) -> None:
-        self.reported, self.told_demand, self.told_backlog = 0, False, backlog
+        self.reported, self.told_excess, self.told_backlog, self.seen = 0, 0.0, backlog, (0.0, 0.0)

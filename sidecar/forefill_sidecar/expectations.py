@@ -114,6 +114,8 @@ class Expectations:
 
     def between(self, start: float, end: float) -> float:
         """Tokens expected from declarations in that time."""
+        if not self.pending:
+            return 0.0
         return sum([self.reliability.of(each.by) * each.between(start, end) for each in self.pending])
 
     def settle(self, now: float, surprise: float) -> float:
