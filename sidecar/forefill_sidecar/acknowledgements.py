@@ -39,9 +39,9 @@ class Outstanding:
         self.generation = -1
 
     def _frees(self, assignment: Assignment) -> bool:
-        pairs = (
-            (assignment.fill_rate, self.fill_rate),
-            (assignment.safe_rate, self.safe_rate),
-            (assignment.burst, self.burst),
+        kept = 1.0 - NEGLIGIBLE
+        return (
+            assignment.fill_rate < kept * self.fill_rate
+            or assignment.safe_rate < kept * self.safe_rate
+            or assignment.burst < kept * self.burst
         )
-        return any(new < (1.0 - NEGLIGIBLE) * counted for new, counted in pairs)

@@ -76,7 +76,17 @@ class Histogram:
         self._sort()
         if not self.count:
             return None
-        return Spread(mean=self.total / self.count, p50=self.quantile(0.5), p95=self.quantile(0.95))
+        median = self.quantile(0.5)
+        return Spread(self.total / self.count, median, self.quantile(0.95) if len(self._counts) > 1 else median)
+
+    def close(self) -> Spread | None:
+        """The spread of the values so far, which are forgotten."""
+        if not self.count and not self._unsorted:
+            return None
+        spread = self.spread()
+        self._counts.clear()
+        self.count, self.total, self._latest = 0, 0.0, -1.0
+        return spread
 
 
 SECONDS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

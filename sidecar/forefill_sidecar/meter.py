@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from forefill_protocol.messages import Spread
 from forefill_sidecar.histogram import Histogram
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True, gc=False):
     """One closed window, as a PolicyReport carries it. Amounts are tokens; `backlog` is what waits at its end."""
 
     window_seconds: float
@@ -117,27 +118,21 @@ class Meter:
 
     def close(self, now: float) -> Window:
         """End the window at `now` and begin the next one."""
-        now_counted = self._counted()
-        offered, admitted, refused, requests, errors = (
-            new - old for new, old in zip(now_counted, self._before, strict=True)
-        )
+        totals = self.totals
+        offered, admitted, refused, requests, errors = self._before
         window = Window(
             window_seconds=max(0.0, now - self.started_at),
-            offered=max(0.0, offered + self._offered_correction),
-            admitted=max(0.0, admitted + self._admitted_correction),
-            refused=refused,
+            offered=max(0.0, totals.offered - offered + self._offered_correction),
+            admitted=max(0.0, totals.admitted - admitted + self._admitted_correction),
+            refused=totals.refused - refused,
             backlog=self.backlog,
-            requests=int(requests),
-            errors=int(errors),
-            request_bytes=self._request_bytes.spread(),
-            cost=self._cost.spread(),
-            upstream_seconds=self._upstream_seconds.spread(),
+            requests=totals.requests - requests,
+            errors=totals.errors - errors,
+            request_bytes=self._request_bytes.close(),
+            cost=self._cost.close(),
+            upstream_seconds=self._upstream_seconds.close(),
         )
-        self.started_at, self._before = max(now, self.started_at), now_counted
+        self.started_at = max(now, self.started_at)
+        self._before = (totals.offered, totals.admitted, totals.refused, totals.requests, totals.errors)
         self._offered_correction = self._admitted_correction = 0.0
-        self._request_bytes, self._cost, self._upstream_seconds = Histogram(), Histogram(), Histogram()
         return window
-
-    def _counted(self) -> tuple[float, float, float, int, int]:
-        totals = self.totals
-        return totals.offered, totals.admitted, totals.refused, totals.requests, totals.errors

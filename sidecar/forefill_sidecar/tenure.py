@@ -5,8 +5,10 @@ States are those of a rate limit quota assignment: `none` (never answered), `act
 """
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from forefill_protocol.messages import Assignment, Fallback, Holding, Mode, Recall, Refused
@@ -19,8 +21,7 @@ FIRST_ANSWER_SECONDS = 2.0
 State = Literal["none", "active", "expired", "abandoned"]
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(Struct, frozen=True, gc=False):
     """How the gate acts: a bucket of `fill_rate` and `burst`, or everything (`open`), or nothing (`denied`)."""
 
     kind: Literal["bucket", "open", "denied"]
@@ -119,14 +120,15 @@ class Tenure:
     def next_change(self, now: float) -> float:
         """Seconds until `allowance` may differ; infinite when it stays as it is until a message comes."""
         if self.abandoned:
-            return float("inf")
-        if self.assignment is None:
+            return inf
+        held, begun = self.assignment, self.counted_from
+        if held is None:
             moments = [self.started_at + FIRST_ANSWER_SECONDS]
         else:
-            held = self.assignment
-            ends = [held.rate_seconds, held.lease_seconds, *(step.after_seconds for step in held.steps)]
-            moments = [self.counted_from + end for end in ends]
-        return min((moment - now for moment in moments if moment > now), default=float("inf"))
+            moments = [begun + held.rate_seconds, begun + held.lease_seconds]
+            if held.steps:
+                moments += [begun + step.after_seconds for step in held.steps]
+        return min([moment - now for moment in moments if moment > now], default=inf)
 
     def holding(self, now: float) -> Holding:
         """What the operator must know of this pod when the stream (re)opens."""

@@ -69,8 +69,7 @@ class Flow:
         if not self.queue and not self.denies_all and self.bucket.tokens_at(now) >= tokens:
             # What follows comes to the same; this is what happens most of the time.
             self.bucket.try_take(now, tokens)
-            self.meter.arrived(tokens)
-            self.meter.admitted(tokens)
+            self.meter.passed(tokens)
             self.offered += tokens
             self.on_time += tokens
             self.looked_at = now

@@ -1,13 +1,21 @@
 """TICKS.csv: a row a tick and client."""
 
-from collections.abc import Sequence
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from forefill_lab.simulator.controllers.base import Controller
 from forefill_lab.simulator.demand import Demand
 
 HEADER = "t,client,offered,granted,served_on_time,served_late,dropped,waiting,forecast,trust,priority\n"
-_LINE = "{},{:.10g},{:.10g},{:.10g},{:.10g},{:.10g},{:.10g},{:.10g},{:.6g},{:.6g}\n"
+
+
+class _Words(NamedTuple):
+    """What does not change from tick to tick unless a message comes: as numbers, and as it is written."""
+
+    granted: float
+    outlook: tuple[float, float, float]
+    granted_text: str
+    outlook_text: str
+    idle_line: str
 
 
 class Ticks:
@@ -18,7 +26,7 @@ class Ticks:
         self._demand = demand
         self._controller = controller
         self._names = [_quoted(name) for name in demand.clients]
-        self._idle: dict[int, tuple[tuple[float, ...], str]] = {}
+        self._words: dict[int, _Words] = {}
         file.write(HEADER)
 
     def __call__(self, tick: int, busy: set[int]) -> None:
@@ -32,20 +40,25 @@ class Ticks:
         self._file.writelines([time + self._row(client, client in busy) for client in there])
 
     def _row(self, client: int, is_busy: bool) -> str:
-        controller, name = self._controller, self._names[client]
+        controller, words = self._controller, self._words.get(client)
         granted, outlook = controller.granted(client), controller.outlook(client)
-        if is_busy:
-            f = controller.flow(client)
-            return _line(name, (f.offered, granted, f.on_time, f.late, f.dropped, f.waiting, *outlook))
-        values = (granted, *outlook)
-        kept = self._idle.get(client)
-        if kept is None or kept[0] != values:
-            kept = self._idle[client] = values, _line(name, (0.0, granted, 0.0, 0.0, 0.0, 0.0, *outlook))
-        return kept[1]
+        if words is None or granted != words.granted or outlook != words.outlook:
+            words = self._words[client] = self._said(self._names[client], granted, outlook)
+        if not is_busy:
+            return words.idle_line
+        f = controller.flow(client)
+        offered = f"{f.offered:.10g}"
+        if f.on_time == f.offered and not f.late and not f.dropped and not f.waiting:
+            served = f"{offered},0,0,0"
+        else:
+            served = f"{f.on_time:.10g},{f.late:.10g},{f.dropped:.10g},{f.waiting:.10g}"
+        return f"{self._names[client]},{offered},{words.granted_text},{served},{words.outlook_text}"
 
-
-def _line(name: str, values: Sequence[float]) -> str:
-    return _LINE.format(name, *values)
+    @staticmethod
+    def _said(name: str, granted: float, outlook: tuple[float, float, float]) -> _Words:
+        forecast, trust, priority = outlook
+        rate, rest = f"{granted:.10g}", f"{forecast:.10g},{trust:.6g},{priority:.6g}\n"
+        return _Words(granted, outlook, rate, rest, f"{name},0,{rate},0,0,0,0,{rest}")
 
 
 def _quoted(name: str) -> str:

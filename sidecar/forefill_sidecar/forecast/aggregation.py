@@ -30,10 +30,12 @@ class Regrets:
         self.seen += 1
         if mixture == actual:
             return
-        side = 1.0 if mixture > actual else -1.0
-        gains = [side * (mixture - expert) for expert in experts]
-        self.sums = [DISCOUNT * total + gain for total, gain in zip(self.sums, gains, strict=True)]
-        self.squares = [DISCOUNT * total + gain * gain for total, gain in zip(self.squares, gains, strict=True)]
+        sums, squares = self.sums, self.squares
+        above = mixture > actual
+        for at, expert in enumerate(experts):
+            gain = mixture - expert if above else expert - mixture
+            sums[at] = DISCOUNT * sums[at] + gain
+            squares[at] = DISCOUNT * squares[at] + gain * gain
 
     def weights(self) -> list[float]:
         """One weight an expert, summing to 1: at first all on the first expert, soon what experience says."""

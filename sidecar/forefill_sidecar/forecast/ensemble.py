@@ -54,7 +54,7 @@ class Mixer:
             self.regrets[made.situation].learn(made.experts, made.mixture, actual)
 
     def make(self, experts: list[float], mixture: float, present: int) -> None:
-        self.waiting.insert(0, Made(experts, mixture, present, due=True))
+        self.waiting.insert(0, Made(experts, mixture, present, True))
 
     def skip(self, windows: int) -> None:
         for _ in range(min(windows, len(self.waiting))):
@@ -105,10 +105,9 @@ class Ensemble:
     def _mixtures(self, rows: list[list[float]]) -> list[float]:
         near = self.near.regrets[self.situation.present].weights()
         far = self.far.regrets[self.situation.present].weights()
-        mixtures = [mix(far, experts) for experts in rows]
-        mixtures[0] = mix(near, rows[0])
-        mixtures[1] = 0.5 * (mixtures[1] + mix(near, rows[1]))
-        return mixtures
+        nearest, second, *others = rows
+        middle = 0.5 * (mix(far, second) + mix(near, second))
+        return [mix(near, nearest), middle, *[mix(far, experts) for experts in others]]
 
     def _experts(self) -> tuple[Expert, ...]:
         return (

@@ -38,9 +38,9 @@ class MeanReversion:
         return min(HIGHEST, max(LOWEST, self.product / self.square))
 
     def forecast(self, horizon: int) -> list[float]:
-        phi, deviation, means = self.phi(), self.deviation, []
+        phi, level, deviation, means = self.phi(), self.level, self.deviation, []
         for _ in range(horizon):
             deviation *= phi
-            mean = self.level + deviation
+            mean = level + deviation
             means.append(mean if mean > 0.0 else 0.0)
         return means

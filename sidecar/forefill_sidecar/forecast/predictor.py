@@ -85,15 +85,19 @@ class Predictor:
         self._past.insert(0, issued)
         del self._past[self.horizon :]
 
+    @property
+    def mean(self) -> float:
+        """Of the nearest forecast alone."""
+        return max(0.0, self._issued[0].point + self._errors[0].correction(self._level.level))
+
     def forecasts(self) -> list[Forecast]:
         """One forecast a coming window, nearest first, with p50 <= p90 <= p95; zeros before any value."""
-        pairs = zip(self._issued, self._errors, strict=True)
-        return [self._forecast(issued, errors) for issued, errors in pairs]
-
-    def _forecast(self, issued: Issued, errors: ErrorQuantiles) -> Forecast:
-        mean = max(0.0, issued.point + errors.correction(self._level.level))
-        _, p50, p90, p95 = errors.around(issued.point, issued.size)
-        return Forecast(mean=mean, p50=p50, p90=p90, p95=p95)
+        level, made = self._level.level, []
+        for (point, _, size), errors in zip(self._issued, self._errors, strict=True):
+            mean = point + errors.correction(level)
+            _, p50, p90, p95 = errors.around(point, size)
+            made.append(Forecast(mean if mean > 0.0 else 0.0, p50, p90, p95))
+        return made
 
     def band(self, quantile: float = 0.95) -> Band | None:
         """Around the forecast of the present window, up to its p95, or to p90 where `quantile` is nearer to that.
@@ -104,8 +108,7 @@ class Predictor:
         if not nearest.seen:
             return None
         low, _, p90, p95 = nearest.around(issued.point, issued.size)
-        mean = max(0.0, issued.point + nearest.correction(self._level.level))
-        return Band(low, mean, p90 if quantile < P90_UP_TO else p95)
+        return Band(low, self.mean, p90 if quantile < P90_UP_TO else p95)
 
     def align(self, second_of_week: float) -> None:
         """Say where in the week, in the policy's time zone, the present window starts: after the clock moved."""

@@ -7,7 +7,7 @@ forecast, as the noise of counts does.
 """
 
 from dataclasses import dataclass, field
-from math import sqrt
+from math import inf, sqrt
 
 LEVELS = (0.05, 0.5, 0.9, 0.95)
 # Errors of demand are skewed and have heavier tails than normal ones: typical offsets, in mean absolute errors.
@@ -23,7 +23,8 @@ def growth(point: float, level: float) -> float:
     """How much larger errors are at `point` than at the recent level of demand."""
     if level <= 0.0:
         return 1.0
-    return sqrt(min(MOST_RATIO, max(LEAST_RATIO, point / level)))
+    ratio = point / level
+    return sqrt(MOST_RATIO if ratio > MOST_RATIO else ratio if ratio > LEAST_RATIO else LEAST_RATIO)
 
 
 @dataclass(slots=True)
@@ -50,7 +51,8 @@ class ErrorQuantiles:
     def observe(self, point: float, growth: float, size: float, actual: float) -> None:
         """Take what was forecast for a window (with the growth and size then at hand) and what it brought."""
         error = actual - point
-        asleep = abs(error) <= IDLE * self.awake
+        amount = error if error >= 0.0 else -error
+        asleep = amount <= IDLE * self.awake
         if self.asleep and not asleep:
             self.slow = max(self.slow, self.awake)
         elif size > 0.0 and not asleep:
@@ -58,25 +60,23 @@ class ErrorQuantiles:
         self.asleep = asleep
         self.seen += 1
         start = 1.0 / self.seen
-        share = abs(error) / growth
-        slow_pace = max(SLOW_PACE, start)
+        share = amount / growth
+        slow_pace = SLOW_PACE if start < SLOW_PACE else start
         self.slow += slow_pace * (share - self.slow)
-        self.quick += max(QUICK_PACE, start) * (share - self.quick)
+        self.quick += (QUICK_PACE if start < QUICK_PACE else start) * (share - self.quick)
         if not asleep:
             self.awake += slow_pace * (share - self.awake)
-        drift_pace = max(DRIFT_PACE, start)
+        drift_pace = DRIFT_PACE if start < DRIFT_PACE else start
         self.drift += drift_pace * (error - self.drift)
-        self.spread += drift_pace * (abs(error) - self.spread)
+        self.spread += drift_pace * (amount - self.spread)
 
     def _move(self, scaled: float) -> None:
         step = STEP + (FIRST_STEP - STEP) / (1.0 + self.seen / SETTLING)
-        moved = [
-            offset + step * (tau - 1.0 if scaled <= offset else tau)
-            for offset, tau in zip(self.offsets, LEVELS, strict=True)
-        ]
-        for i in range(1, len(moved)):
-            if moved[i] < moved[i - 1]:
-                moved[i] = moved[i - 1]
+        moved, least = [], -inf
+        for offset, tau in zip(self.offsets, LEVELS, strict=True):
+            offset += step * (tau - 1.0 if scaled <= offset else tau)
+            least = offset if offset > least else least
+            moved.append(least)
         self.offsets = moved
 
     def around(self, point: float, size: float) -> list[float]:
@@ -90,8 +90,10 @@ class ErrorQuantiles:
         A point that minimises the absolute error leans to the median; means are added up over clients, so theirs
         may lean by a tenth of the level and no more.
         """
-        chance = 2.0 * self.spread * sqrt(0.5 * max(DRIFT_PACE, 1.0 / max(1, self.seen)))
+        pace = 1.0 / self.seen if self.seen else 1.0
+        chance = 2.0 * self.spread * sqrt(0.5 * (pace if pace > DRIFT_PACE else DRIFT_PACE))
         allowed = DRIFT_TOLERANCE * level + chance
         if self.drift > allowed:
             return self.drift - allowed
-        return min(0.0, self.drift + allowed)
+        under = self.drift + allowed
+        return under if under < 0.0 else 0.0

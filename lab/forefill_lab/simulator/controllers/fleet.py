@@ -86,9 +86,9 @@ class Fleet:
 
     def open(self) -> None:
         """Agents look whether reality has left their forecast, as they do once a second and when requests wait."""
-        tick = self.timeline.tick
+        busy, turn = self._busy, self.timeline.tick % IDLE_LOOK_TICKS
         for uid, pod in self.pods.items():
-            if uid in self._busy or pod.index % IDLE_LOOK_TICKS == tick % IDLE_LOOK_TICKS:
+            if uid in busy or pod.index % IDLE_LOOK_TICKS == turn:
                 pod.agent.look(pod.flow.clock())
         self._busy = {uid for uid in self._busy if uid in self.pods and self.pods[uid].flow.queue}
 
@@ -106,7 +106,9 @@ class Fleet:
 
     def outlook(self, client: int) -> tuple[float, float, float]:
         pod = self._by_index[client]
-        return pod.outlook(lambda: self._trust(pod))
+        if not pod.has_outlook():
+            pod.look_out(self._trust(pod))
+        return pod.outlook
 
     def _trust(self, pod: Pod) -> float:
         book = self.operator.books.get(self.policy.key) if self.operator else None

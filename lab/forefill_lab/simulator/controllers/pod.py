@@ -1,7 +1,6 @@
 """One client as production has it: a sidecar's agent with tenure, predictor, bucket and meter, on its own clock."""
 
 import random
-from collections.abc import Callable
 
 from forefill_lab.simulator.controllers.base import Scene
 from forefill_lab.simulator.controllers.streams import Stream
@@ -21,7 +20,7 @@ from forefill_sidecar.tenure import Tenure
 class Pod:
     """`wakes_at` is when the agent has something to do, in the run's time."""
 
-    __slots__ = ("_outlook", "_outlook_of", "agent", "client", "flow", "gate", "index", "member", "stream", "wakes_at")
+    __slots__ = ("_outlook_of", "agent", "client", "flow", "gate", "index", "member", "outlook", "stream", "wakes_at")
 
     def __init__(self, index: int, client: Client, gate: FlowGate, member: Member) -> None:
         self.index = index
@@ -32,21 +31,23 @@ class Pod:
         self.agent: Agent
         self.stream: Stream
         self.wakes_at = float("inf")
-        self._outlook = 0.0, 1.0, 1.0
+        self.outlook = 0.0, 1.0, 1.0
         self._outlook_of: tuple[int, messages.Assignment | None] = -1, None
 
     @property
     def expectations(self) -> Expectations:
         return self.member.listener.expectations
 
-    def outlook(self, trust: Callable[[], float]) -> tuple[float, float, float]:
-        """Mean demand forecast for the window under way, tokens/s, trust and priority. New with reports and grants."""
-        held, sequence = self.member.tenure.assignment, self.agent.sequence
-        if sequence != self._outlook_of[0] or held is not self._outlook_of[1]:
-            self._outlook_of = sequence, held
-            mean = self.member.predictor.forecasts()[0].mean
-            self._outlook = mean, trust(), held.priority if held else 1.0
-        return self._outlook
+    def has_outlook(self) -> bool:
+        """Whether neither a report nor a grant has changed `outlook`."""
+        sequence, held = self._outlook_of
+        return sequence == self.agent.sequence and held is self.member.tenure.assignment
+
+    def look_out(self, trust: float) -> None:
+        """`outlook`: the mean demand forecast for the window under way, tokens/s, trust and priority."""
+        held = self.held
+        self._outlook_of = self.agent.sequence, held
+        self.outlook = self.member.predictor.mean, trust, held.priority if held else 1.0
 
     @property
     def held(self) -> messages.Assignment | None:
