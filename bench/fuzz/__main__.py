@@ -3,6 +3,7 @@
 Needs `pip install atheris`. A crash leaves its input in the working directory.
 """
 
+import logging
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,8 @@ def main() -> int:
     except ImportError:
         print("atheris is missing: pip install atheris", file=sys.stderr)
         return 2
+    # What is refused is logged, a hundred thousand times a second.
+    logging.getLogger("forefill").setLevel(logging.CRITICAL)
     target = TARGETS[sys.argv[1]]
     with atheris.instrument_imports(include=target.packages):
         judge = target.load()

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import logging
 import math
 import tempfile
 from collections.abc import Iterator
@@ -24,8 +23,6 @@ from forefill_sidecar.state import StateFile
 POLICY = "ns/llm"
 KEY = tickets.Key(b"k" * 32, 0.0)
 WALL_TIME = 1e9
-
-logging.getLogger("forefill").setLevel(logging.CRITICAL)
 
 
 def up(data: bytes) -> None:

@@ -131,7 +131,7 @@ class Trust:
         self.shadow_lean += LEAN_PACE * (ours - self.shadow_lean)
         self.square += LEAN_PACE * (ours * ours - self.square)
         chance = LEAN_CHANCE * sqrt(self.square * LEAN_PACE / (2.0 - LEAN_PACE))
-        return (abs(self.lean) - abs(self.shadow_lean) - chance) / usual if usual > 0.0 else 0.0
+        return (abs(self.lean) - abs(self.shadow_lean) - chance) / usual if usual > TINY else 0.0
 
     @property
     def is_newcomer(self) -> bool:

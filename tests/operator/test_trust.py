@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from forefill_operator.shadow import Shadow
@@ -144,6 +144,7 @@ def test_the_loss_charges_what_was_missing_more_the_higher_the_quantile() -> Non
 
 
 @given(st.lists(st.tuples(AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS), min_size=1, max_size=50))
+@example([(0.0, 0.0, 0.0, 2.2250738585e-313), *[(0.0, 0.0, 0.0, 1.0)] * 3])
 def test_whatever_is_claimed_trust_stays_in_its_bounds(windows: list[tuple[float, float, float, float]]) -> None:
     shadow, trust = Shadow(), Trust()
     for mean, p90, p95, rate in windows:

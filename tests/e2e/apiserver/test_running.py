@@ -406,7 +406,8 @@ def calls(server: ApiServer, user: str) -> tuple[set[Right], list[str]]:
     used, refused = set(), []
     for line in server.audit.read_text().splitlines():
         event = json.loads(line)
-        if event["user"]["username"] != user:
+        # Requests that were not let in have a user without a name.
+        if event["user"].get("username") != user:
             continue
         target = event.get("objectRef") or {}
         if event.get("responseStatus", {}).get("code") == 403:
