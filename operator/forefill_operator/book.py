@@ -246,5 +246,6 @@ class Book:
             self._urgent.add(member.client.pod_uid)
         sendings: Deliveries = [(member.client.pod_uid, self.issuer.grant(member, now, lump))]
         if in_a_hurry:
+            self.issuer.hurried.pop(member.client.pod_uid, None)
             sendings += self.reaction.make_room(member, now)
         return sendings + self.issuer.pump(now)

@@ -19,7 +19,8 @@ class Member:
 
     `planned` is the rate it is to get, tokens/s; `window` what the running window has brought so far, `forecast` the
     mean that the client itself expects of the next one, `work` what it has declared, or what took its forecast by
-    surprise. `generation` of the policy is acknowledged; what is said of grants before `current_from` is of the past.
+    surprise: to `level`, tokens/s, until `surprised_until`. `generation` of the policy is acknowledged; what is said of
+    grants before `current_from` is of the past.
     """
 
     __slots__ = (
@@ -34,6 +35,7 @@ class Member:
         "falls",
         "forecast",
         "generation",
+        "level",
         "planned",
         "priority",
         "received_at",
@@ -56,6 +58,7 @@ class Member:
         self.forecast: float | None = None
         self.window = Window()
         self.surprised_until = -inf
+        self.level = 0.0
         self.work: tuple[Work, ...] = ()
         self.assignment: Assignment | None = None
         self.falls: tuple[tuple[float, float], ...] = ()

@@ -11,6 +11,7 @@ from forefill_operator.aggregate import Aggregate
 from forefill_operator.appraisal import Appraiser
 from forefill_operator.classes import Groups
 from forefill_operator.demand import (
+    SHORTEST_WINDOW_SECONDS,
     Demand,
     Window,
     Work,
@@ -110,6 +111,8 @@ class Planner:
         member.work = declared(entry.expectations, now, spec.fill_rate.max)
         if entry.early:
             demand = self._surprised(member, demand, entry, now)
+        elif member.surprised_until > now:
+            self._goes_on(member, entry, now)
         self._look_forward(client.pod_uid, [work.begins - LEAD_SECONDS for work in member.work if work.begins > now])
         self._expect(member, demand, now)
         row = self.roster.row_of(client.pod_uid)
@@ -147,8 +150,18 @@ class Planner:
         if rate > 0.0:
             lasts = interval if member.surprised_until > now else SURPRISED_SECONDS
             member.surprised_until = now + lasts
+            member.level = mean + rate
             member.work += (Work(now, now + lasts, rate),)
         return replace(demand, spread=min(demand.spread + perhaps, spec.fill_rate.max))
+
+    def _goes_on(self, member: Member, entry: PolicyReport, now: float) -> None:
+        """Forecasts follow a new level in some windows: as far as the end of this one bears it out, it counts on."""
+        interval = self.policy.spec.report.interval_seconds
+        mean, _ = believed(entry, member.window, member.appraisal)
+        member.level = min(member.level, entry.offered / max(entry.window_seconds, SHORTEST_WINDOW_SECONDS))
+        if member.level > mean:
+            member.surprised_until = now + interval
+            member.work += (Work(now, now + interval, member.level - mean),)
 
     def served(self, member: Member, lump_tokens: float, now: float) -> None:
         """So much of what waits gets tokens apart from the rate."""

@@ -53,10 +53,11 @@ class Reaction:
         needed = (member.planned or 0.0) - member.rate - issuer.room(now)
         if needed <= NEGLIGIBLE * issuer.policy.spec.fill_rate.max:
             return []
-        issuer.hurried[uid] = issuer.hurried.get(uid, 0) + 1
+        rounds = issuer.hurried.get(uid, 0)
+        issuer.hurried[uid] = rounds + 1
         rows, planned = self._planned()
         recalls: Deliveries = []
-        for cut in recall.cuts(roster.granted[rows], planned, rows, needed):
+        for cut in recall.cuts(roster.granted[rows], planned, rows, needed, recall.MOST_RECALLED << rounds):
             other = issuer.members[roster.uids[cut.row]]
             if other is not member and other.can_be_pushed_to(now):
                 reason = f"{member.client.name} asked for more than was free"

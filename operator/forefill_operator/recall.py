@@ -12,9 +12,9 @@ from msgspec import Struct
 from forefill_operator.allocation_columns import Column
 
 MOST_RECALLED = 3
-# Where nobody has much to give, the next are asked when these have acknowledged: so many times for one client.
-MOST_ROUNDS = 8
-
+# Where nobody has much to give, the next are asked when these have acknowledged: twice as many, so many times for one
+# report.
+MOST_ROUNDS = 5
 
 # Clients that fell behind a new plan are lined up for room: so many at once, and if they lack this part of their rate.
 MOST_RAISED, SMALLEST_LACK = 8, 0.02
@@ -34,13 +34,13 @@ def furthest_behind(granted: Column, planned: Column, rows: Sequence[int]) -> li
     return [rows[place] for place in largest.tolist() if lack[place] > SMALLEST_LACK * planned[place]]
 
 
-def cuts(granted: Column, planned: Column, rows: Sequence[int], needed: float) -> list[Cut]:
+def cuts(granted: Column, planned: Column, rows: Sequence[int], needed: float, most: int = MOST_RECALLED) -> list[Cut]:
     """Down to what is planned for them, largest slack first, until `needed` tokens/s are free or nobody has more.
 
     `granted` and `planned` are in the order of `rows`.
     """
     slack = granted - planned
-    largest = np.argsort(-slack, kind="stable")[:MOST_RECALLED]
+    largest = np.argsort(-slack, kind="stable")[:most]
     chosen: list[Cut] = []
     for place in largest.tolist():
         spare = float(slack[place])

@@ -43,7 +43,7 @@ class Running(NamedTuple):
 
 def highest(running: Running, band: Band) -> float:
     """Tokens that the window has rarely brought by now."""
-    share = running.share()
+    share = min(1.0, max(running.elapsed, LOOK_SECONDS) / running.interval)
     spread = WIDENED * max(0.0, band.high - band.mean) * sqrt(share)
     return running.declared + running.interval * (band.mean * share + spread)
 
@@ -82,7 +82,7 @@ class Watch:
             return "queue"
         granted = running.fill_rate * running.elapsed
         lately = self._lately(running)
-        if lately.offered > lately.fill_rate * lately.elapsed:
+        if lately.offered > lately.fill_rate * max(lately.elapsed, LOOK_SECONDS):
             band = predictor.band(quantile)
             return "demand" if band and self._exceeds(running, lately, band) else None
         if running.offered < SLACK_SHARE * granted and self._slack_counts(now, running):

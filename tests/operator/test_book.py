@@ -127,6 +127,20 @@ def test_a_second_surprise_lasts_for_an_interval(make_policy: Make) -> None:
     assert made.book.members["small"].surprised_until == 45.0
 
 
+def test_a_surprise_counts_on_as_far_as_the_end_of_its_window_bears_it_out(make_policy: Make) -> None:
+    def after(last: float) -> float:
+        made = overloaded(make_policy)
+        for now in (32.0, 33.0):
+            made.report("small", 100.0, now, early=True, window_seconds=1.0, offered=100.0, admitted=100.0,
+                        forecasts=[Forecast(10.0, 10.0, 10.8, 11.0)])  # fmt: skip
+        made.report("small", 10.0, 40.0, window_seconds=7.0, offered=7.0 * last, admitted=7.0 * last)
+        made.tick(41.5)
+        return made.grants["small"].fill_rate
+
+    assert after(100.0) >= 99.0
+    assert after(10.0) <= 60.0
+
+
 def test_declared_work_has_its_rate_before_it_begins_and_gives_it_back_when_it_ends(make_policy: Make) -> None:
     made = overloaded(make_policy)
     made.report("small", 10.0, 40.0, expectations=[Expectation(6.0, 5.0, 500.0)])

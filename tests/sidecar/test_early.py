@@ -86,6 +86,22 @@ def test_a_surprise_is_told_once_a_window() -> None:
     assert told(watch, 110.0, running(offered=80.0)) == "demand"
 
 
+def test_a_surprise_that_grows_is_told_again() -> None:
+    watch = Watch()
+    cases = [running(elapsed=2.0 + second, offered=40.0 + 30.0 * second) for second in range(3)]
+    assert [told(watch, 100.0 + second, case) for second, case in enumerate(cases)] == ["demand"] * 3
+
+
+def test_the_last_second_of_a_calm_window_is_enough_for_a_surprise() -> None:
+    watch = Watch()
+    assert told(watch, 100.0, running(elapsed=8.0, offered=76.0)) is None
+    assert told(watch, 101.0, running(elapsed=9.0, offered=101.0)) == "demand"
+
+
+def test_the_first_requests_of_a_window_are_no_surprise() -> None:
+    assert told(Watch(), 100.0, running(elapsed=0.03, offered=11.0)) is None
+
+
 def test_a_window_has_few_early_reports() -> None:
     watch = Watch()
     reasons = [told(watch, 100.0 + second, running(backlog=20.0 * 3.0**second)) for second in range(10)]
