@@ -5,6 +5,7 @@ import math
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ Whole = NDArray[np.int64]
 
 LARGEST = 1e12
 COLUMNS = ("t", "client", "tokens")
+# Lines that are read at once.
+CHUNK = 10_000
 # Times are a whole number of steps from the first one, give or take this part of a step.
 JITTER = 1e-6
 
@@ -54,6 +57,7 @@ class _Rows:
         self.times, self.amounts = array("d"), array("d")
         self.clients, self.lines = array("q"), array("q")
         self.indices: dict[str, int] = {}
+        self.read = 0
 
     def add(self, line: int, time: float, client: str, amount: float) -> None:
         self.times.append(time)
@@ -61,11 +65,50 @@ class _Rows:
         self.clients.append(self.indices.setdefault(client, len(self.indices)))
         self.lines.append(line)
 
+    def take_plain(self, stream: Iterator[str], header: str) -> Iterator[str]:
+        """Take many lines at once as long as they are numbers and names between commas; what is left of them."""
+        names = [name.strip() for name in header.split(",")]
+        self.read = 1
+        if not set(COLUMNS) <= set(names):
+            return stream
+        while chunk := list(islice(stream, CHUNK)):
+            if not self._take(chunk, [names.index(column) for column in COLUMNS], len(names)):
+                return chain(chunk, stream)
+            self.read += len(chunk)
+        return stream
+
+    def _take(self, chunk: Sequence[str], places: Sequence[int], width: int) -> bool:
+        text = "".join(chunk).replace("\r\n", "\n")
+        if '"' in text or "\r" in text or {line.count(",") for line in chunk} != {width - 1}:
+            return False
+        cells = text.removesuffix("\n").replace("\n", ",").split(",")
+        time, client, tokens = (cells[place::width] for place in places)
+        try:
+            times, amounts = array("d", map(float, time)), array("d", map(float, tokens))
+        except ValueError:
+            return False
+        clients = [*map(str.strip, client)]
+        if not (all(clients) and _within(times, -LARGEST) and _within(amounts, 0.0)):
+            return False
+        self.times += times
+        self.amounts += amounts
+        indices = self.indices
+        self.clients.extend([indices.setdefault(name, len(indices)) for name in clients])
+        self.lines.extend(range(self.read + 1, self.read + 1 + len(chunk)))
+        return True
+
+
+def _within(values: Sequence[float], least: float) -> bool:
+    column = np.array(values)
+    return bool(((column >= least) & (column <= LARGEST)).all())
+
 
 def read(lines: Iterable[str]) -> Demand:
     """Raises Unusable."""
-    found = _Rows()
-    for line, (time, client, tokens) in rows(lines, COLUMNS):
+    found, stream = _Rows(), iter(lines)
+    header = next(stream, "")
+    rest = found.take_plain(stream, header)
+    for line, (time, client, tokens) in rows(chain([header], rest), COLUMNS, max(found.read - 1, 0)):
         if not client:
             raise Unusable(f"line {line} has no client")
         found.add(line, number(line, "t", time, -LARGEST), client, number(line, "tokens", tokens))
@@ -106,8 +149,11 @@ def _refuse_repeats(cells: Whole, lines: Whole, clients: Sequence[str], times: F
         raise Unusable(f"line {lines[row]}: client {clients[client]} has a second row for t {times[tick]:g}")
 
 
-def rows(lines: Iterable[str], columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Cells of `columns` in their order, stripped, with the number of the line. Blank lines are left out."""
+def rows(lines: Iterable[str], columns: Sequence[str], skipped: int = 0) -> Iterator[tuple[int, list[str]]]:
+    """Cells of `columns` in their order, stripped, with the number of the line. Blank lines are left out.
+
+    `skipped` lines after the first are not among `lines`.
+    """
     reader = csv.reader(lines)
     try:
         header = [cell.strip() for cell in next(reader, [])]
@@ -119,11 +165,12 @@ def rows(lines: Iterable[str], columns: Sequence[str]) -> Iterator[tuple[int, li
         width = max(places) + 1
         for row in reader:
             if row:
+                line = reader.line_num + skipped
                 if len(row) < width:
-                    raise Unusable(f"line {reader.line_num} has {len(row)} cells; the header names {len(header)}")
-                yield reader.line_num, [row[place].strip() for place in places]
+                    raise Unusable(f"line {line} has {len(row)} cells; the header names {len(header)}")
+                yield line, [row[place].strip() for place in places]
     except csv.Error as error:
-        raise Unusable(f"line {reader.line_num} is not CSV: {error}") from None
+        raise Unusable(f"line {reader.line_num + skipped} is not CSV: {error}") from None
 
 
 def number(line: int, column: str, text: str, least: float = 0.0) -> float:

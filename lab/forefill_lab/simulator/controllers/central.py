@@ -18,6 +18,7 @@ class Central:
         self._waiting: dict[int, Flow] = {}
         self._served: dict[int, float] = {}
         self._drain = 0.0
+        self._served_in_all = 0.0
 
     def join(self, client: int) -> None:
         self._flows[client] = self.scene.flow()
@@ -44,6 +45,7 @@ class Central:
             flow.serve(now)
             if not flow.queue:
                 del self._waiting[client]
+        self._served_in_all = sum(self._served.values())
 
     def _hand_out(self) -> None:
         """What the bucket has and has earned, oldest tokens first. While somebody waits nothing runs over."""
@@ -75,7 +77,7 @@ class Central:
 
     def granted(self, client: int) -> float:
         """The client's part of the fill rate, by what was served in the tick."""
-        total = sum(self._served.values())
+        total = self._served_in_all
         return self._bucket.fill_rate * self._served.get(client, 0.0) / total if total > 0.0 else 0.0
 
     def outlook(self, client: int) -> tuple[float, float, float]:
