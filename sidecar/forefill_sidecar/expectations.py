@@ -121,22 +121,23 @@ class Expectations:
     def settle(self, now: float, surprise: float) -> float:
         """A window ended, in which `surprise` tokens came beyond the forecast: how many of them were declared.
 
-        Declarations that are over are judged by what came, one LATE_SECONDS after their end.
+        Declarations that are over are judged by what came, one LATE_SECONDS after their end. A window that stayed below
+        its forecast takes away from it: what wavers must not pass for declared work.
         """
         if not self.pending:
             return 0.0
         due = [(declared, declared.outstanding(now)) for declared in self.pending]
         outstanding = sum([tokens for _, tokens in due])
-        came = min(max(0.0, surprise), outstanding)
+        came = min(surprise, outstanding)
         for declared, tokens in due:
             declared.came += came * tokens / outstanding if outstanding > 0.0 else 0.0
         self._judge(now)
-        return came
+        return max(0.0, came)
 
     def _judge(self, now: float) -> None:
         for declared in [each for each in self.pending if each.ends_at + LATE_SECONDS <= now]:
             self.pending.remove(declared)
-            self.reliability.learn(declared.by, declared.tokens, declared.came)
+            self.reliability.learn(declared.by, declared.tokens, max(0.0, declared.came))
 
     def encode(self, now: float) -> Any:
         """As plain values for a file."""

@@ -4,6 +4,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+# Of demand that wavers a part looks like what was declared. Up to the first share nothing is believed, from the second
+# on everything.
+CHANCE: Final = 0.25
+KEPT: Final = 0.75
 # What was declared counts this much less with each later declaration of the same name.
 MEMORY: Final = 0.6
 MOST_NAMES: Final = 32
@@ -17,7 +21,9 @@ class Score:
     came: float
 
     def share(self) -> float:
-        return self.came / self.declared if self.declared > 0.0 else 1.0
+        """How far the next is believed, between 0 and 1."""
+        kept = self.came / self.declared if self.declared > 0.0 else 1.0
+        return min(max((kept - CHANCE) / (KEPT - CHANCE), 0.0), 1.0)
 
 
 @dataclass(slots=True)

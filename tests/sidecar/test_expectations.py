@@ -102,7 +102,7 @@ def test_false_declarations_stop_counting_and_true_ones_win_trust_back() -> None
         for _ in range(2):
             now += 10.0
             expectations.settle(now, surprise=came)
-    assert said == [100, 38, 18, 10, 6, 45, 68, 81]
+    assert said == [100, 25, 0, 0, 0, 40, 86, 100]
 
 
 def test_only_the_name_that_declared_falsely_is_believed_less() -> None:
