@@ -16,6 +16,8 @@ MOST_UNITS, SETTLED = 10.0, 20
 # Below this share of the usual demand a client rests: nights teach nothing of busy hours.
 IDLE = 0.01
 LEAST_ROOT = 0.25
+# Less than a token in thirty years is as good as none: its square root would be no unit to measure errors in.
+LEAST_RATE = 1e-9
 
 
 class Shadow:
@@ -99,7 +101,8 @@ class Shadow:
         mean = self.level + self.phi * self.deviation
         self.mean = mean = mean if mean > 0.0 else 0.0
         least = LEAST_ROOT * self.usual
-        self._root = root = sqrt(mean if mean > least else least) or 1.0
+        basis = mean if mean > least else least
+        self._root = root = sqrt(basis) if basis > LEAST_RATE else 1.0
         self.size = size = self.unit * root
         p90, p95 = mean + self.offset90 * size, mean + self.offset95 * size
         self.p90 = p90 if p90 > 0.0 else 0.0
