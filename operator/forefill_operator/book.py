@@ -27,7 +27,8 @@ class Book:
         self.load_faults: Mapping[str, Fault] = {}
         self.issuer = Issuer(self.planner, learning, now)
         self.reaction = Reaction(self.planner, self.issuer)
-        self._urgent: set[str] = set()
+        # A dict, since sets of names have another order in every process.
+        self._urgent: dict[str, None] = {}
         self._changed = False
         self._replan(now)
 
@@ -122,7 +123,7 @@ class Book:
 
     def tick(self, now: float) -> Deliveries:
         """Plan when it is time, sooner when somebody can't wait; push what has become possible."""
-        self._urgent.update(self.planner.due(now))
+        self._urgent.update(dict.fromkeys(self.planner.due(now)))
         if not self._should_replan(now):
             return self.reaction.help(now)
         in_a_hurry = [member for uid in self._urgent if (member := self.members.get(uid))]
@@ -176,7 +177,7 @@ class Book:
         del self.members[uid]
         self.issuer.forget(uid)
         self.planner.forget(member, now)
-        self._urgent.discard(uid)
+        self._urgent.pop(uid, None)
         self.reaction.forget(uid)
 
     def _holds_nothing(self, pod_uid: str) -> bool:
@@ -207,7 +208,7 @@ class Book:
         self.planner.meet(member)
         if member.planned is None:
             self.planner.welcome(member, len(self.members), self.issuer.open_to(member, now))
-            self._urgent.add(member.client.pod_uid)
+            self._urgent[member.client.pod_uid] = None
 
     def _take_word(self, member: Member, holding: Holding, now: float) -> None:
         uid, spec = member.client.pod_uid, self.policy.spec
@@ -243,7 +244,7 @@ class Book:
             self._replan(now)
             self.reaction.line_up()
         elif in_a_hurry:
-            self._urgent.add(member.client.pod_uid)
+            self._urgent[member.client.pod_uid] = None
         sendings: Deliveries = [(member.client.pod_uid, self.issuer.grant(member, now, lump))]
         if in_a_hurry:
             self.issuer.hurried.pop(member.client.pod_uid, None)

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from itertools import count
+from itertools import count, pairwise
 from math import fsum
 from typing import Any
 
@@ -124,6 +124,7 @@ class Fleet:
         self._numbers = count()
         self._last_arrival: dict[tuple[str, str, int], float] = {}
         self._next_tick = 0.0
+        self._started: list[float] = []
         self._issued: set[tuple[str, int]] = set()
 
     # Events
@@ -203,6 +204,7 @@ class Fleet:
         self._next_tick = begin
 
         def start() -> None:
+            self._started.append(self.now)
             self.controller.put_policy(self.policy, self.now)
             for pod in self.pods.values():
                 self._later(self.random.uniform(0.0, reconnect), lambda pod=pod: self.connect(pod))  # type: ignore[misc]
@@ -293,8 +295,9 @@ class Fleet:
         return max([*in_force, self.maxima[-1][1]])
 
     def check(self) -> None:
-        assert self.in_use() <= self.bound() * (1 + 1e-9), f"at {self.now}"
-        self._check_safe_rates_and_bursts()
+        if not self._may_not_know():
+            assert self.in_use() <= self.bound() * (1 + 1e-9), f"at {self.now}"
+            self._check_safe_rates_and_bursts()
         book = self.controller.books.get(KEY)
         if book is None:
             return
@@ -307,17 +310,30 @@ class Fleet:
             assert handed_out == pytest.approx(plan.available, rel=1e-9)
         assert plan.available <= min(plan.terms.handed_out, fill_rate.max - plan.reserved) or plan.available == 0.0
 
+    def _may_not_know(self) -> bool:
+        """An operator that starts within a lease of a lowered max has never seen the higher one (ADR 7)."""
+        lease = CLOCK_MARGIN * self.policy.spec.report.lease_seconds
+        lowered = [at for (_, before), (at, after) in pairwise(self.maxima) if after < before]
+        return any(
+            start - lease <= at <= start and self.now <= at + 2 * lease for start in self._started for at in lowered
+        )
+
     def _check_safe_rates_and_bursts(self) -> None:
         """Both outlive a lowered maximum where nobody can be told, so the largest one of all bounds them.
 
         A restarted operator does not learn how deep the buckets are that an earlier one gave out.
         """
-        held = [(uid, pod.tenure.assignment) for uid, pod in self.pods.items() if self._answers_for(pod)]
+        in_force = {uid: pod for uid, pod in self.pods.items() if self._answers_for(pod) and not self._denies(pod)}
+        held = [(uid, pod.tenure.assignment) for uid, pod in in_force.items()]
         most = max(maximum for _, maximum in self.maxima)
         assert fsum(grant.safe_rate for _, grant in held if grant) <= SAFE_SHARE * most * (1 + 1e-9)
         own = [self.pods[uid] for uid, grant in held if grant and (uid, grant.grant_sequence) in self._issued]
         bursts = [pod.tenure.allowance(pod.clock(self.now)).burst for pod in own]
         assert fsum(bursts) <= 3.0 * most * (1 + 1e-9)
+
+    def _denies(self, pod: Pod) -> bool:
+        """Its lease is over and it lets nothing through: what it was granted is nobody's."""
+        return pod.tenure.allowance(pod.clock(self.now)).kind == "denied"
 
     def _check_ledger(self) -> None:
         """No pod that runs at a grant of this operator runs faster than it is counted."""
@@ -471,7 +487,8 @@ def test_liars_cost_the_honest_no_more_than_max_min_gives_a_client_of_bounded_de
 
 # The example leaves a room of 4e-15 tokens/s to a client that is planned exactly that and can't be given it.
 @example(seed=296, delay=0.2, loss=0.1, skew=0.0, fallback="Deny")
-@settings(max_examples=40, deadline=None)
+@example(seed=419, delay=0.0, loss=0.02, skew=0.0, fallback="Safe")
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**32),
     delay=st.sampled_from([0.0, 0.2, 2.0]),

@@ -295,7 +295,7 @@ def test_a_report_to_another_operator_gets_the_grant_on_record_when_its_owner_is
 EVENTS = ("start", "stop", "demand", "join", "kill", "pause", "wake", "away", "back", "flush", "nothing")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32), events=st.lists(st.sampled_from(EVENTS), min_size=3, max_size=14))
 def test_whatever_happens_to_operators_and_store_no_token_is_given_twice(seed: int, events: list[str]) -> None:
     fleet = fleet_of(2, [50.0, 150.0, 250.0], seed)
