@@ -81,13 +81,24 @@ class PolicyCache:
     async def _ask(self, keys: Sequence[str], namespace: str) -> None:
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                if keys:
-                    for key in keys:
-                        await self._shared.make(key, partial(self._ask_one, key))
-                else:
-                    await self._shared.make(namespace, partial(self._ask_all, namespace))
+                for key in keys:
+                    await self._shared.make(key, partial(self._ask_one, key))
+                if not keys:
+                    await self._shared.make(namespace, partial(self._ask_known, namespace))
         except (api.ApiError, TimeoutError) as error:
             _log.warning("TokenPolicies of a pod in %s can't be asked for: %s", namespace, error)
+
+    async def _ask_known(self, namespace: str) -> None:
+        """A fresh list waits for the API server's own cache, a tenth of a second under load; a get does not."""
+        known = list(self._held((), namespace))
+        try:
+            for key in known:
+                _, found = _candidate(await self._api.get(api.path(API_VERSION, PLURAL, *key.split("/", 1))))
+                self._set(key, found)
+        except api.NotFound:
+            known = []
+        if not known:
+            await self._ask_all(namespace)
 
     async def _ask_all(self, namespace: str) -> None:
         listing = await self._api.list(api.path(API_VERSION, PLURAL, namespace))
