@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import ws_connect
+from tests.peer import Peer
 
 from forefill_operator import schema, tickets
 from forefill_operator.controller import Controller
@@ -26,7 +27,7 @@ from forefill_operator.policy import parse_policy
 from forefill_operator.state_folder import ensure_certificate
 from forefill_operator.stream_server import StreamServer
 from forefill_operator.tickets import Key
-from forefill_protocol import codec, messages
+from forefill_protocol import messages
 
 TOKENS = "".join(
     f"token-{name},pod-{name},uid-{name},{namespace}\n"
@@ -48,49 +49,6 @@ def manifest(name: str = "llm", namespace: str = "shop", **spec: Any) -> Any:
         "metadata": metadata,
         "spec": {**least, **spec},
     }
-
-
-@dataclass
-class Peer(WSListener):
-    """A client that keeps what it is told."""
-
-    received: "asyncio.Queue[messages.Down]" = field(default_factory=asyncio.Queue)
-    closed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self.transport = transport
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type is WSMsgType.BINARY:
-            self.received.put_nowait(codec.decode_down(frame.get_payload_as_bytes()))
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self.closed.set()
-
-    def send(self, message: messages.Up) -> None:
-        self.send_bytes(codec.encode(message))
-
-    def send_bytes(self, data: bytes) -> None:
-        self.transport.send(WSMsgType.BINARY, data)
-
-    async def next(self) -> messages.Down:
-        return await asyncio.wait_for(self.received.get(), 20.0)
-
-    async def refused(self) -> tuple[int, str]:
-        answer = await self.next()
-        assert isinstance(answer, messages.Refused), answer
-        return answer.code, answer.sentence
-
-    async def answered(self, sequence: int) -> messages.Assignment:
-        """The answer to this report; what is pushed meanwhile is passed over."""
-        while (answer := await self.assigned()).answers < sequence:
-            pass
-        return answer
-
-    async def assigned(self) -> messages.Assignment:
-        answer = await self.next()
-        assert isinstance(answer, messages.Assignment), answer
-        return answer
 
 
 @dataclass
@@ -126,7 +84,7 @@ class Target:
         await self.server.close("the test ends")
 
     async def connect(self, token: str = "token-a", shown: Sequence[bytes] = (), **headers: str) -> Peer:
-        peer = Peer()
+        peer = Peer(patience=20.0)
         told = {"Authorization": f"Bearer {token}", **headers}
         if shown:
             told["Forefill-Ticket"] = ", ".join(base64.urlsafe_b64encode(each).decode().rstrip("=") for each in shown)

@@ -4,42 +4,26 @@ import datetime
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from picows import WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSHandshakeError, ws_connect
+from tests.peer import Peer
 
 from forefill_operator.controller import Controller
 from forefill_operator.identity import StaticTokens
 from forefill_operator.metrics import Metrics
 from forefill_operator.runtime import STUCK_SECONDS, Runtime
 from forefill_operator.state_folder import ensure_certificate
-from forefill_protocol import codec, messages
+from forefill_protocol import messages
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-@dataclass
-class Peer(WSListener):
-    received: "asyncio.Queue[messages.Down]" = field(default_factory=asyncio.Queue)
-    closed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self.transport = transport
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type is WSMsgType.BINARY:
-            self.received.put_nowait(codec.decode_down(frame.get_payload_as_bytes()))
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self.closed.set()
 
 
 class Operator:

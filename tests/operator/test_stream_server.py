@@ -4,11 +4,12 @@ import datetime
 import ssl
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from picows import WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSHandshakeError, WSMsgType, ws_connect
+from tests.peer import Peer
 
 from forefill_operator import schema
 from forefill_operator.controller import Controller
@@ -40,33 +41,6 @@ ENTRY = messages.PolicyReport(
     requests=50,
     forecasts=[messages.Forecast(mean=5.0, p50=5.0, p90=6.0, p95=7.0)],
 )
-
-
-@dataclass
-class Peer(WSListener):
-    """A client that keeps what it is told."""
-
-    received: "asyncio.Queue[messages.Down]" = field(default_factory=asyncio.Queue)
-    closed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self.transport = transport
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type is WSMsgType.BINARY:
-            self.received.put_nowait(codec.decode_down(frame.get_payload_as_bytes()))
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self.closed.set()
-
-    def send(self, message: messages.Up) -> None:
-        self.send_bytes(codec.encode(message))
-
-    def send_bytes(self, data: bytes) -> None:
-        self.transport.send(WSMsgType.BINARY, data)
-
-    async def next(self) -> messages.Down:
-        return await asyncio.wait_for(self.received.get(), 5.0)
 
 
 @dataclass

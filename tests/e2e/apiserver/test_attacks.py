@@ -20,7 +20,8 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSMsgType, ws_connect
+from tests.peer import Peer
 
 from forefill_protocol import codec, messages
 
@@ -54,32 +55,6 @@ def pod(name: str, labels: dict[str, str]) -> Any:
     }
 
 
-class Peer(WSListener):
-    def __init__(self) -> None:
-        self.received: asyncio.Queue[messages.Down] = asyncio.Queue()
-        self.closed = asyncio.Event()
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self.transport = transport
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type is WSMsgType.BINARY:
-            self.received.put_nowait(codec.decode_down(frame.get_payload_as_bytes()))
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self.closed.set()
-
-    async def close(self) -> None:
-        self.transport.disconnect()
-        await asyncio.wait_for(self.closed.wait(), 10.0)
-        # The socket is let go by the loop's next turns.
-        await asyncio.sleep(0.05)
-
-    async def ask(self, message: messages.Up) -> messages.Down:
-        self.transport.send(WSMsgType.BINARY, codec.encode(message))
-        return await asyncio.wait_for(self.received.get(), 10.0)
-
-
 @dataclass
 class Target:
     server: ApiServer
@@ -91,7 +66,7 @@ class Target:
         return ssl.create_default_context(cadata=base64.b64decode(data["tls.crt"]).decode())
 
     async def connect(self, token: str, ticket: bytes = b"") -> Peer:
-        peer = Peer()
+        peer = Peer(patience=10.0)
         headers = {"Authorization": f"Bearer {token}"}
         if ticket:
             headers["Forefill-Ticket"] = base64.urlsafe_b64encode(ticket).decode().rstrip("=")
