@@ -26,31 +26,22 @@ class Fault:
     clean_up: Callable[[Scene], Awaitable[None]] | None = None
 
 
-async def operator_killed(scene: Scene, watch: Watch) -> float:
-    await scene.kill("operator one")
-    await asyncio.sleep(1.0)
-    await scene.start_again("operator one")
-    return time.monotonic()
+def killed(name: str, seconds: float) -> Play:
+    """kill -9, and started again after so long."""
 
+    async def play(scene: Scene, watch: Watch) -> float:
+        await scene.kill(name)
+        await asyncio.sleep(seconds)
+        await scene.start_again(name)
+        return time.monotonic()
 
-async def operator_away(scene: Scene, watch: Watch) -> float:
-    await scene.kill("operator one")
-    await asyncio.sleep(3 * LEASE_SECONDS)
-    await scene.start_again("operator one")
-    return time.monotonic()
+    return play
 
 
 async def operator_paused(scene: Scene, watch: Watch) -> float:
     scene.pause("operator one")
     await asyncio.sleep(2 * LEASE_SECONDS)
     scene.wake("operator one")
-    return time.monotonic()
-
-
-async def sidecar_killed(scene: Scene, watch: Watch) -> float:
-    await scene.kill("sidecar a")
-    await asyncio.sleep(1.0)
-    await scene.start_again("sidecar a")
     return time.monotonic()
 
 
@@ -71,20 +62,6 @@ async def owner_paused(scene: Scene, watch: Watch) -> float:
     await asyncio.sleep(8.0)
     scene.wake(f"operator {owner}")
     return paused
-
-
-async def store_killed(scene: Scene, watch: Watch) -> float:
-    await scene.kill("store")
-    await asyncio.sleep(1.0)
-    await scene.start_again("store")
-    return time.monotonic()
-
-
-async def store_away(scene: Scene, watch: Watch) -> float:
-    await scene.kill("store")
-    await asyncio.sleep(3 * LEASE_SECONDS)
-    await scene.start_again("store")
-    return time.monotonic()
 
 
 async def store_slow(scene: Scene, watch: Watch) -> float:
@@ -131,18 +108,20 @@ async def owner_and_store_killed(scene: Scene, watch: Watch) -> float:
 
 
 FAULTS = (
-    Fault("operator: kill -9, back after 1 s", operator_killed, "nothing: leases run on"),
-    Fault("operator: away for three leases", operator_away, "safe rates after a lease, then as before"),
+    Fault("operator: kill -9, back after 1 s", killed("operator one", 1.0), "nothing: leases run on"),
+    Fault("operator: away for three leases", killed("operator one", 3 * LEASE_SECONDS),
+          "safe rates after a lease, then as before"),
     Fault("operator: stopped (SIGSTOP) for two leases", operator_paused, "safe rates after a lease, then as before"),
-    Fault("sidecar: kill -9, back after 1 s", sidecar_killed, "its own pod's requests fail until it is back",
+    Fault("sidecar: kill -9, back after 1 s", killed("sidecar a", 1.0), "its own pod's requests fail until it is back",
           spared=("a",)),
     Fault("owner: kill -9, back after 2 s", owner_killed, "nothing: another operator goes on from the records",
           store=True),
     Fault("owner: stopped for 8 s, then two owners", owner_paused,
           "nothing: what the old owner decides is refused by the store", store=True),
-    Fault("store: kill -9, empty after 1 s", store_killed, "nothing: owners know their grants and write them anew",
-          store=True),
-    Fault("store: away for three leases", store_away, "safe rates, `Enforced` False/StoreUnavailable", store=True),
+    Fault("store: kill -9, empty after 1 s", killed("store", 1.0),
+          "nothing: owners know their grants and write them anew", store=True),
+    Fault("store: away for three leases", killed("store", 3 * LEASE_SECONDS),
+          "safe rates, `Enforced` False/StoreUnavailable", store=True),
     Fault("store: answers only now and then", store_slow, "safe rates at worst", store=True),
     Fault("store: full for two leases", store_full, "safe rates, `Enforced` False/StoreFull", store=True),
     Fault("store: flushed", store_flushed, "nothing: owners know their grants and write them anew", store=True),
