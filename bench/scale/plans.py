@@ -43,7 +43,7 @@ def measure(clients: int) -> Planned:
     took = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
-        book._replan(now)
+        book.replan(now)
         took.append(time.perf_counter() - began)
     return Planned(clients, 1e3 * statistics.median(took), added / 1e3 / clients)
 

@@ -30,7 +30,7 @@ class Book:
         # A dict, since sets of names have another order in every process.
         self._urgent: dict[str, None] = {}
         self._changed = False
-        self._replan(now)
+        self.replan(now)
 
     @property
     def policy(self) -> TokenPolicy:
@@ -69,7 +69,7 @@ class Book:
             member.policy_changed()
             member.selected = selection.admits(policy, member.client.namespace, member.client.labels)
             self.planner.meet(member)
-        self._replan(now)
+        self.replan(now)
         return self.issuer.push(self.issuer.within_reach(now), now)
 
     # Messages of clients
@@ -127,7 +127,7 @@ class Book:
         if not self._should_replan(now):
             return self.reaction.help(now)
         in_a_hurry = [member for uid in self._urgent if (member := self.members.get(uid))]
-        self._replan(now)
+        self.replan(now)
         raises = [member for member in in_a_hurry if self.issuer.wants_more(member) and member.can_be_pushed_to(now)]
         sendings: Deliveries = []
         for member in raises:
@@ -150,7 +150,8 @@ class Book:
         is_over = self.issuer.room(now) < -NEGLIGIBLE * self.policy.spec.fill_rate.max
         return self._changed or is_over
 
-    def _replan(self, now: float) -> None:
+    def replan(self, now: float) -> None:
+        """Plan anew for the members that there are; `tick` does it when it is time."""
         self.ledger.refresh(now)
         self._forget_the_gone(now)
         self.planner.make(self.members, self._reserved(now), now)
@@ -241,7 +242,7 @@ class Book:
         lump = self.reaction.lump(member, now)
         self.planner.revise(member, now)
         if now >= self.plan.made_at + (self.planner.spacing if in_a_hurry else self.planner.freshness):
-            self._replan(now)
+            self.replan(now)
             self.reaction.line_up()
         elif in_a_hurry:
             self._urgent[member.client.pod_uid] = None

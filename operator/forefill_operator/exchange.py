@@ -39,6 +39,7 @@ class Exchange:
         self._metrics = metrics or StoreMetrics(CollectorRegistry())
         self._life = ""
         self._unconfirmed: set[str] = set()
+        self._flushing = asyncio.Lock()
 
     async def run(self) -> None:
         """Until cancelled; then the policies are given away at once."""
@@ -149,6 +150,11 @@ class Exchange:
 
     async def flush(self) -> None:
         """Record and send what has gathered. What can't be recorded is not sent: leases cover its receivers."""
+        # One at a time: a record must not be overtaken by an older one of its client.
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         mail = self._replica.take_mail()
         self._deliver([refusal for refusal in mail.refusals if refusal[0] not in self._replica.fronts])
         for operator, outgoing in mail.forwards.items():

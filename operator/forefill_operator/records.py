@@ -5,12 +5,13 @@ from math import inf
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from forefill_operator import grants
 from forefill_operator.book import Book
 from forefill_operator.client import Client
 from forefill_operator.demand import Demand
-from forefill_operator.learning import last_rate
-from forefill_operator.ledger import CLOCK_MARGIN, Envelope, Held
+from forefill_operator.ledger import Held
 from forefill_operator.member import Member
 from forefill_protocol.codec import UNREADABLE
 from forefill_protocol.messages import Assignment
@@ -74,21 +75,16 @@ def resume(book: Book, record: Record, now: float) -> None:
     """Go on serving the client of `record` as if the grant had been answered at `now`."""
     spec, assignment, uid = book.policy.spec, record.assignment, record.client.pod_uid
     member = book.members[uid] = Member(record.client)
-    member.connected = False
     member.brings(assignment.grant_sequence)
     member.heard(assignment.answers, spec.report, now)
     member.connected = False
     member.generation = record.generation
     member.assignment, member.planned, member.demand = assignment, assignment.fill_rate, record.demand
-    held = Held(max(record.held.rate, assignment.fill_rate), max(record.held.safe_rate, assignment.safe_rate),
-                max(record.held.burst, assignment.burst))  # fmt: skip
-    envelope = Envelope(
-        sequence=assignment.grant_sequence,
-        rate=held.rate,
-        rate_until=now + CLOCK_MARGIN * assignment.rate_seconds,
-        safe_rate=held.safe_rate,
-        lease_until=now + CLOCK_MARGIN * assignment.lease_seconds,
-        last_rate=last_rate(held.safe_rate, spec.fallback),
-        burst=held.burst,
+    most = replace(
+        assignment,
+        fill_rate=max(record.held.rate, assignment.fill_rate),
+        safe_rate=max(record.held.safe_rate, assignment.safe_rate),
+        burst=max(record.held.burst, assignment.burst),
+        steps=[],
     )
-    book.ledger.issue(uid, envelope, now)
+    book.ledger.issue(uid, grants.envelope(most, now, spec), now)

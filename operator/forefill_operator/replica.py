@@ -92,7 +92,7 @@ class Replica(Controller):
         book = Book(policy, learning, now)
         for record in records:
             resume(book, record, now)
-        book._replan(now)
+        book.replan(now)
         self.books[key], self.owned[key] = book, epoch
         self.unserved.discard(key)
         self.owners.pop(key, None)
