@@ -138,10 +138,10 @@ class Book:
 
     def _should_replan(self, now: float) -> bool:
         """Reports came, learning has ended, or more is held than max (it was lowered, and some have not heard)."""
-        planned_at, period = self.plan.made_at, self.planner.period
+        planned_at, period = self.plan.made_at, self.planner.pace.period
         if now >= planned_at + max(self.policy.spec.report.interval_seconds, period):
             return True
-        if self._urgent and now >= planned_at + self.planner.spacing:
+        if self._urgent and now >= planned_at + self.planner.pace.spacing:
             return True
         if now < planned_at + period:
             return False
@@ -241,7 +241,7 @@ class Book:
         """What the client says counts at once: in a new plan where that is cheap, else at the level of the last one."""
         lump = self.reaction.lump(member, now)
         self.planner.revise(member, now)
-        if now >= self.plan.made_at + (self.planner.spacing if in_a_hurry else self.planner.freshness):
+        if now >= self.plan.made_at + (self.planner.pace.spacing if in_a_hurry else self.planner.pace.freshness):
             self.replan(now)
             self.reaction.line_up()
         elif in_a_hurry:

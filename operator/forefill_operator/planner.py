@@ -1,6 +1,6 @@
 """What is believed of the clients of one policy, and what follows from it: each one's rate. Pure: `now` is given."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from math import fsum, nan
 
 import numpy as np
@@ -10,33 +10,16 @@ from forefill_operator import plan, shaping
 from forefill_operator.aggregate import Aggregate
 from forefill_operator.appraisal import Appraiser
 from forefill_operator.classes import Groups
-from forefill_operator.demand import (
-    SHORTEST_WINDOW_SECONDS,
-    Demand,
-    Window,
-    Work,
-    believed,
-    declared,
-    declared_rate,
-    demand_of,
-    surprise,
-)
+from forefill_operator.coming import LEAD_SECONDS, Moments, goes_on, surprised
+from forefill_operator.demand import Demand, Window, declared, declared_rate, demand_of
 from forefill_operator.member import Member
+from forefill_operator.pace import Pace, pace_of
 from forefill_operator.plan import Plan
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.roster import Roster
 from forefill_operator.shaping import Inputs, Load, ShapingState, Terms
 from forefill_protocol.messages import PolicyReport
 
-# Planning takes at most this part of a core, by what a plan costs: so much, and so much a client (measured).
-CORE_PART = 0.05
-PLAN_SECONDS, CLIENT_SECONDS = 0.5e-3, 4e-6
-# While reports come, a plan is made anew this often where that is not too dear.
-PERIOD_SECONDS, FRESH_SECONDS = 1.0, 0.25
-# Declared work is planned for this long before it begins, so that its rate is in place.
-LEAD_SECONDS = 2.0
-# Demand above the forecast is taken to go on for this long, unless it is told of again.
-SURPRISED_SECONDS = 3.0
 # So many clients are given lump tokens at once without having reported.
 MOST_HELPED = 3
 # A newcomer's first grant is at most this part of the room; the plan that follows within a second knows how many came.
@@ -62,8 +45,7 @@ class Planner:
         self.welcomed: set[str] = set()
         self._weight_prediction = policy.spec.weights.prediction.initial
         self._scored_at = float("-inf")
-        # By client, in rising order, as its newest report has them.
-        self._moments: dict[str, tuple[float, ...]] = {}
+        self._moments = Moments()
         self.configure(policy, {})
 
     def configure(self, policy: TokenPolicy, members: Mapping[str, Member]) -> None:
@@ -110,10 +92,10 @@ class Planner:
         demand = demand_of(entry, member.window, member.appraisal, before, interval, spec.fill_rate.max)
         member.work = declared(entry.expectations, now, spec.fill_rate.max)
         if entry.early:
-            demand = self._surprised(member, demand, entry, now)
+            demand = surprised(member, demand, entry, spec, now)
         elif member.surprised_until > now:
-            self._goes_on(member, entry, now)
-        self._look_forward(client.pod_uid, [work.begins - LEAD_SECONDS for work in member.work if work.begins > now])
+            goes_on(member, entry, spec, now)
+        self._moments.expect(client.pod_uid, member.work, now)
         self._expect(member, demand, now)
         row = self.roster.row_of(client.pod_uid)
         self.roster.weight[row] = member.priority
@@ -127,41 +109,7 @@ class Planner:
 
     def due(self, now: float) -> list[str]:
         """Clients whose declared work is about to begin."""
-        clients = [uid for uid, moments in self._moments.items() if moments[0] <= now]
-        for uid in clients:
-            self._look_forward(uid, [moment for moment in self._moments[uid] if moment > now])
-        return clients
-
-    def _look_forward(self, pod_uid: str, moments: Sequence[float]) -> None:
-        if moments:
-            self._moments[pod_uid] = tuple(moments)
-        else:
-            self._moments.pop(pod_uid, None)
-
-    def _surprised(self, member: Member, demand: Demand, entry: PolicyReport, now: float) -> Demand:
-        """What an early report found above the forecast goes on for a while; when it goes on, until the next window.
-
-        What may be chance makes the client uncertain, so that it has more of a surplus, and takes nothing from others.
-        """
-        spec = self.policy.spec
-        mean, spread = believed(entry, member.window, member.appraisal)
-        interval = spec.report.interval_seconds
-        rate, perhaps = surprise(entry, mean, spread, interval, spec.fill_rate.max)
-        if rate > 0.0:
-            lasts = interval if member.surprised_until > now else SURPRISED_SECONDS
-            member.surprised_until = now + lasts
-            member.level = mean + rate
-            member.work += (Work(now, now + lasts, rate),)
-        return replace(demand, spread=min(demand.spread + perhaps, spec.fill_rate.max))
-
-    def _goes_on(self, member: Member, entry: PolicyReport, now: float) -> None:
-        """Forecasts follow a new level in some windows: as far as the end of this one bears it out, it counts on."""
-        interval = self.policy.spec.report.interval_seconds
-        mean, _ = believed(entry, member.window, member.appraisal)
-        member.level = min(member.level, entry.offered / max(entry.window_seconds, SHORTEST_WINDOW_SECONDS))
-        if member.level > mean:
-            member.surprised_until = now + interval
-            member.work += (Work(now, now + interval, member.level - mean),)
+        return self._moments.due(now)
 
     def served(self, member: Member, lump_tokens: float, now: float) -> None:
         """So much of what waits gets tokens apart from the rate."""
@@ -203,7 +151,7 @@ class Planner:
         self._requested -= member.demand.request if member.demand else 0.0
         self._promised -= member.planned or 0.0
         self.roster.remove(uid)
-        self._moments.pop(uid, None)
+        self._moments.forget(uid)
         self.welcomed.discard(uid)
         self.appraiser.forget(uid, now)
 
@@ -280,18 +228,8 @@ class Planner:
         self._weight_prediction = self.aggregate.weight(spec.fill_rate.base, predicted, spec.weights.prediction)
 
     @property
-    def spacing(self) -> float:
-        """Seconds that a plan keeps from the one before it, however urgent it is."""
-        return (PLAN_SECONDS + CLIENT_SECONDS * len(self.roster.rows)) / CORE_PART
-
-    @property
-    def freshness(self) -> float:
-        """A plan is new enough for an answer that nobody waits for until it is so old, seconds."""
-        return max(FRESH_SECONDS, self.spacing)
-
-    @property
-    def period(self) -> float:
-        return max(PERIOD_SECONDS, self.spacing)
+    def pace(self) -> Pace:
+        return pace_of(len(self.roster.rows))
 
     # Between two plans
 

@@ -5,9 +5,9 @@ import pytest
 
 from forefill_operator.book import Book
 from forefill_operator.client import Client
+from forefill_operator.coming import LEAD_SECONDS, SURPRISED_SECONDS
 from forefill_operator.issuer import Deliveries
 from forefill_operator.learning import Learning
-from forefill_operator.planner import LEAD_SECONDS, SURPRISED_SECONDS
 from forefill_operator.policy import TokenPolicy
 from forefill_protocol.messages import Assignment, Expectation, Forecast, Holding, PolicyReport, Recall, Step
 
