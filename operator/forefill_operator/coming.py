@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from forefill_operator.demand import SHORTEST_WINDOW_SECONDS, Demand, Work, believed, surprise
+from forefill_operator.demand import SHORTEST_WINDOW_SECONDS, Demand, believed, surprise
 from forefill_operator.member import Member
 from forefill_operator.spec import Spec
+from forefill_operator.work import Work
 from forefill_protocol.messages import PolicyReport
 
 # Declared work is planned for this long before it begins, so that its rate is in place.

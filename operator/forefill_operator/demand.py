@@ -1,12 +1,11 @@
 """What one client needs, read from its reports and bounded: no number in a report is used as it comes."""
 
-from collections.abc import Sequence
 from math import sqrt
 
 from msgspec import Struct
 
 from forefill_operator.appraisal import Appraisal
-from forefill_protocol.messages import Expectation, PolicyReport
+from forefill_protocol.messages import PolicyReport
 
 # A window that was closed early may be so short that one request looks like a flood: rates are over at least this.
 SHORTEST_WINDOW_SECONDS = 1.0
@@ -90,12 +89,17 @@ def believed(entry: PolicyReport, window: Window, appraisal: Appraisal | None) -
         if nearest is None:
             return window.rate_of(window.offered), 0.0
         return nearest.mean, max(nearest.p95 - nearest.mean, 0.0)
-    trust = appraisal.trust if nearest is not None and appraisal.verdict == "None" else 0.0
+    trust = trust_in(appraisal)
     if nearest is None or trust <= 0.0:
         return appraisal.shadow, appraisal.shadow_spread
     mean = appraisal.shadow + trust * (nearest.mean - appraisal.shadow)
     spread = max(nearest.p95 - nearest.mean, 0.0)
     return mean, appraisal.shadow_spread + trust * (spread - appraisal.shadow_spread)
+
+
+def trust_in(appraisal: Appraisal) -> float:
+    """How far what the client says of its future counts, in [0, 1]."""
+    return appraisal.trust if appraisal.verdict == "None" else 0.0
 
 
 def surprise(
@@ -114,27 +118,3 @@ def surprise(
     seconds = min(max(entry.window_seconds, SHORTEST_WINDOW_SECONDS), SURPRISE_SECONDS)
     rate = min(excess / seconds, highest_rate)
     return certainty * rate, (1.0 - certainty) * rate
-
-
-class Work(Struct, frozen=True, gc=False):
-    """Declared work: `rate`, tokens/s, from `begins` to `ends`, monotonic seconds."""
-
-    begins: float
-    ends: float
-    rate: float
-
-
-def declared(expectations: Sequence[Expectation], now: float, highest_rate: float) -> tuple[Work, ...]:
-    """Declared work in the operator's time, earliest first. What is declared to come at once takes a second."""
-    work = []
-    for expectation in expectations:
-        seconds = max(expectation.for_seconds, SHORTEST_WINDOW_SECONDS)
-        begins = now + expectation.after_seconds
-        work.append(Work(begins, begins + seconds, min(expectation.tokens / seconds, highest_rate)))
-    return tuple(sorted(work, key=lambda each: (each.begins, each.ends, each.rate)))
-
-
-def declared_rate(work: Sequence[Work], begin: float, end: float) -> float:
-    """The most that is declared for any moment from `begin` to `end`, tokens/s."""
-    moments = [begin, *(each.begins for each in work if begin < each.begins <= end)]
-    return max(sum(w.rate for w in work if w.begins <= moment < w.ends) for moment in moments) if work else 0.0

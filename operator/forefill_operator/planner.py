@@ -11,13 +11,14 @@ from forefill_operator.aggregate import Aggregate
 from forefill_operator.appraisal import Appraiser
 from forefill_operator.classes import Groups
 from forefill_operator.coming import LEAD_SECONDS, Moments, goes_on, surprised
-from forefill_operator.demand import Demand, Window, declared, declared_rate, demand_of
+from forefill_operator.demand import Demand, Window, demand_of, trust_in
 from forefill_operator.member import Member
 from forefill_operator.pace import Pace, pace_of
 from forefill_operator.plan import Plan
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.roster import Roster
 from forefill_operator.shaping import Inputs, Load, ShapingState, Terms
+from forefill_operator.work import believed_work, declared, declared_rate
 from forefill_protocol.messages import PolicyReport
 
 # So many clients are given lump tokens at once without having reported.
@@ -90,7 +91,8 @@ class Planner:
         member.window.add(entry)
         interval = spec.report.interval_seconds
         demand = demand_of(entry, member.window, member.appraisal, before, interval, spec.fill_rate.max)
-        member.work = declared(entry.expectations, now, spec.fill_rate.max)
+        work = declared(entry.expectations, now, spec.fill_rate.max)
+        member.work = believed_work(work, trust_in(member.appraisal))
         if entry.early:
             demand = surprised(member, demand, entry, spec, now)
         elif member.surprised_until > now:

@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Sequence
-from math import nan
+from math import inf, nan
 from typing import NamedTuple
 
 from forefill_operator.anomaly.cadence import Cadence
@@ -12,6 +12,7 @@ from forefill_operator.anomaly.novelty import Novelty
 from forefill_operator.client import Client
 from forefill_operator.shadow import Shadow
 from forefill_operator.trust import Claim, Told, Trust
+from forefill_operator.work import Work, declared, declared_tokens
 from forefill_operator.workload import Workload
 from forefill_protocol.messages import Forecast, PolicyReport
 
@@ -43,14 +44,14 @@ class Pieces:
     def __init__(self) -> None:
         self.seconds = self.offered = self.told = self.mean = self.p90 = self.p95 = 0.0
 
-    def add(self, seconds: float, offered: float, forecast: Forecast | None) -> None:
+    def add(self, seconds: float, offered: float, told: Told | None) -> None:
         self.seconds += seconds
         self.offered += offered
-        if forecast:
+        if told:
             self.told += seconds
-            self.mean += seconds * forecast.mean
-            self.p90 += seconds * forecast.p90
-            self.p95 += seconds * forecast.p95
+            self.mean += seconds * told.mean
+            self.p90 += seconds * told.p90
+            self.p95 += seconds * told.p95
 
     def window(self) -> Window:
         """All pieces as one: every forecast counts for as long as it was in force."""
@@ -71,6 +72,7 @@ class Record:
         "_nearest",
         "_pieces",
         "_told",
+        "_work",
         "account",
         "backlog",
         "cadence",
@@ -102,6 +104,7 @@ class Record:
         self.skill: float | None = None
         self._pieces: Pieces | None = None
         self._nearest: Forecast | None = None
+        self._work: tuple[Work, ...] = ()
         self._told = array("f", [0.0] * MISSES + [nan] * DUE)
 
     @property
@@ -118,7 +121,8 @@ class Record:
         self.backlog = entry.backlog
         if self.missed:
             self._pass(self.missed)
-        told, self._nearest = self._nearest, entry.forecasts[0] if entry.forecasts else None
+        told, self._nearest = self._claim(seconds, now), entry.forecasts[0] if entry.forecasts else None
+        self._work = declared(entry.expectations, now, inf) if entry.expectations else ()
         if seconds <= 0.0 or seconds > SLEPT * interval:
             return None
         self.account.observe(entry.admitted / (seconds if seconds > interval else interval))
@@ -128,6 +132,14 @@ class Record:
         if self._pieces is None and seconds >= enough:
             return Window(seconds, entry.offered / seconds, told)
         return self._join(seconds, entry.offered, told, enough)
+
+    def _claim(self, seconds: float, now: float) -> Told | None:
+        """What the client said of these seconds: its forecast, and on top of it what it declared."""
+        told = self._nearest
+        if told is None or not self._work or seconds <= 0.0:
+            return told
+        rate = declared_tokens(self._work, now - seconds, now) / seconds
+        return Claim(told.mean + rate, told.p90 + rate, told.p95 + rate)
 
     def _missed(self, seconds: float, interval: float, now: float) -> int:
         gap = now - self.heard_at - seconds if self.heard_at is not None else 0.0
@@ -140,7 +152,7 @@ class Record:
         self._nearest = None
         self._told[MISSES:] = array("f", [nan] * DUE)
 
-    def _join(self, seconds: float, offered: float, told: Forecast | None, enough: float) -> Window | None:
+    def _join(self, seconds: float, offered: float, told: Told | None, enough: float) -> Window | None:
         pieces = self._pieces = self._pieces or Pieces()
         pieces.add(seconds, offered, told)
         if pieces.seconds < enough:

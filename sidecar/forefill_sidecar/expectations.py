@@ -17,6 +17,8 @@ MAX_KEPT: Final = 2 * MAX_PENDING
 SAME_SECONDS: Final = 1.0
 # Work may come this much later than declared and still counts as declared.
 LATE_SECONDS: Final = 10.0
+# So much of its first declaration weighs the trust that a new name begins with.
+FIRST_SECONDS: Final = 30.0
 # What nobody has settled by then never is: nobody counts windows.
 FORGOTTEN_SECONDS: Final = 60.0
 
@@ -56,6 +58,11 @@ class Declared:
         """What should have come by `now` and was not seen."""
         return max(0.0, self.between(-inf, now) - self.came)
 
+    @property
+    def first_tokens(self) -> float:
+        """Of its first seconds."""
+        return self.tokens * min(1.0, FIRST_SECONDS / self.for_seconds)
+
     def is_as(self, other: "Declared") -> bool:
         if self.id or other.id:
             return self.id == other.id
@@ -90,20 +97,46 @@ class Expectations:
         self.pending = [each for each in self.pending if each.ends_at + FORGOTTEN_SECONDS > now]
         before = next((each for each in self.pending if declared.is_as(each)), None)
         if before:
-            self.pending.remove(before)
-            declared.came = min(before.came, tokens)
+            self._replace(before, declared, now)
         elif len(self._ahead(now)) >= MAX_PENDING or len(self.pending) >= MAX_KEPT:
             return False
         self.pending.append(declared)
-        self.news_at = min(self.news_at, declared.starts_at)
+        if self.belief(now, by) > 0.0:
+            self.news_at = min(self.news_at, declared.starts_at)
         return True
+
+    def _replace(self, before: Declared, declared: Declared, now: float) -> None:
+        """What had been due is judged when the rest is put off: nobody keeps a rate by promising anew."""
+        self.pending.remove(before)
+        due = before.between(-inf, now)
+        if abs(declared.starts_at - before.starts_at) <= SAME_SECONDS:
+            declared.came = min(before.came, declared.tokens)
+        elif due > 0.0:
+            self.reliability.learn(before.by, due, min(max(0.0, before.came), due), before.first_tokens)
 
     def coming(self, now: float) -> list[Expectation]:
         """What a report sent at `now` carries, nearest first, each as far as its declarer is believed."""
         if not self.pending:
             return []
+        beliefs = self._beliefs(now)
         ahead = sorted(self._ahead(now), key=lambda each: each.starts_at)
-        return [declared.left(now, self.reliability.of(declared.by)) for declared in ahead]
+        return [declared.left(now, beliefs[declared.by]) for declared in ahead]
+
+    def belief(self, now: float, by: str) -> float:
+        """How far the next declaration of this name is believed, between 0 and 1."""
+        return self._beliefs(now).get(by, self.reliability.of(by))
+
+    def _beliefs(self, now: float) -> dict[str, float]:
+        """By name: the past counts, and what should have come by now of what is not over.
+
+        What is over is waited for: it may come late.
+        """
+        owed: dict[str, tuple[float, float, float]] = {}
+        for each in self.pending:
+            first, due, came = owed.get(each.by, (each.first_tokens, 0.0, 0.0))
+            part = each.between(-inf, now - LATE_SECONDS) if each.ends_at > now else 0.0
+            owed[each.by] = first, due + part, came + min(max(each.came, 0.0), part)
+        return {by: self.reliability.of(by, *parts) for by, parts in owed.items()}
 
     def _ahead(self, now: float) -> list[Declared]:
         return [each for each in self.pending if each.ends_at > now]
@@ -112,32 +145,37 @@ class Expectations:
         """A report has carried everything."""
         self.news_at = inf
 
-    def between(self, start: float, end: float) -> float:
-        """Tokens expected from declarations in that time."""
+    def between(self, now: float, start: float, end: float) -> float:
+        """Tokens expected from declarations in that time, as far as they are believed now."""
         if not self.pending:
             return 0.0
-        return sum([self.reliability.of(each.by) * each.between(start, end) for each in self.pending])
+        beliefs = self._beliefs(now)
+        return sum([beliefs[each.by] * each.between(start, end) for each in self.pending])
 
-    def settle(self, now: float, surprise: float) -> float:
+    def settle(self, now: float, surprise: float, chance: float = 0.0) -> float:
         """A window ended, in which `surprise` tokens came beyond the forecast: how many of them were declared.
 
-        Declarations that are over are judged by what came, one LATE_SECONDS after their end. A window that stayed below
-        its forecast takes away from it: what wavers must not pass for declared work.
+        Only what was believed counts. Declarations that are over are judged by what came, one LATE_SECONDS after their
+        end. What wavers must not pass for declared work: a surprise of up to `chance` is none, and a window
+        that stayed below its forecast takes away from what came.
         """
         if not self.pending:
             return 0.0
+        beliefs = self._beliefs(now)
         due = [(declared, declared.outstanding(now)) for declared in self.pending]
         outstanding = sum([tokens for _, tokens in due])
-        came = min(surprise, outstanding)
+        came = min(surprise, outstanding) if not 0.0 < surprise <= chance else 0.0
+        part = came / outstanding if outstanding > 0.0 else 0.0
         for declared, tokens in due:
-            declared.came += came * tokens / outstanding if outstanding > 0.0 else 0.0
+            declared.came += part * tokens
+        believed = sum([beliefs[declared.by] * tokens for declared, tokens in due])
         self._judge(now)
-        return max(0.0, came)
+        return max(0.0, part * believed)
 
     def _judge(self, now: float) -> None:
         for declared in [each for each in self.pending if each.ends_at + LATE_SECONDS <= now]:
             self.pending.remove(declared)
-            self.reliability.learn(declared.by, declared.tokens, max(0.0, declared.came))
+            self.reliability.learn(declared.by, declared.tokens, max(0.0, declared.came), declared.first_tokens)
 
     def encode(self, now: float) -> Any:
         """As plain values for a file."""

@@ -14,6 +14,8 @@ from forefill_sidecar.profile import Profile
 GAP_WINDOWS = 3.0
 # A window cut this much shorter says too little of a whole one to learn from.
 STUMP_WINDOWS = 0.4
+# Standard deviations between a mean and its p95.
+P95_DEVIATIONS = 1.64
 
 
 @dataclass(slots=True)
@@ -65,7 +67,9 @@ class Lessons:
         """Tokens of the window that were declared, as far as they exceed what was forecast without them."""
         if self.forecast is None:
             return 0.0
-        came = self.expectations.settle(now, self.offered - self.forecast.mean * self.seconds)
+        mean, p95 = self.forecast.mean, self.forecast.p95
+        chance = max(0.0, p95 - mean) / P95_DEVIATIONS * self.seconds
+        came = self.expectations.settle(now, self.offered - mean * self.seconds, chance)
         self.counts.declared_tokens += came
         return came
 

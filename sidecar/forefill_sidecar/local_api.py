@@ -139,7 +139,7 @@ class LocalApi:
             tokens=expect.tokens,
             after_seconds=round(after_seconds, 6),
             for_seconds=expect.for_seconds,
-            reliability=round(expectations.reliability.of(expect.by), 3),
+            reliability=round(expectations.belief(now, expect.by), 3),
         )
 
     async def _profile(self, request: ApiRequest) -> bytes:

@@ -128,7 +128,7 @@ class Member:
             elapsed,
             interval,
             lessons.offered + meter.offered_since(),
-            listener.expectations.between(began, began + interval),
+            listener.expectations.between(now, began, began + interval),
             meter.backlog,
             listener.gate.bucket.fill_rate,
         )

@@ -10,7 +10,7 @@ from forefill_operator.anomaly.finding import Anomaly
 from forefill_operator.appraisal import Appraisal, Appraiser
 from forefill_operator.client import Client
 from forefill_operator.policy import TokenPolicy
-from forefill_protocol.messages import Forecast, PolicyReport
+from forefill_protocol.messages import Expectation, Forecast, PolicyReport
 
 MakePolicy = Callable[..., TokenPolicy]
 AMOUNTS = st.floats(0.0, 1e12)
@@ -89,6 +89,29 @@ def test_a_liar_is_ignored_and_says_why(appraiser: Appraiser) -> None:
     assert (appraisal.trust, appraisal.verdict) == (0.0, "Ignore")
     assert [each.kind for each in appraisal.anomalies] == ["Untrue"]
     assert appraisal.anomalies[0].evidence.startswith("its forecasts cost ")
+
+
+def declared(course: Course, windows: int, comes: float) -> Appraisal:
+    """In every window it declares 20 tokens/s more for the next one; `comes` of that is offered."""
+    for _ in range(windows):
+        course.now += 10.0
+        rate = max(course.generator.gauss(20.0, 4.0), 0.0) + comes
+        said = entry(rate, 20.0, expectations=[Expectation(0.0, 10.0, 200.0)])
+        appraisal = course.appraiser.report(course.client, said, course.now)
+    return appraisal
+
+
+def test_declared_work_that_does_not_come_costs_as_much_trust_as_a_forecast(appraiser: Appraiser) -> None:
+    course = Course(appraiser, pod())
+    course.run(40)
+    assert declared(course, 12, comes=0.0).trust < 0.2
+
+
+def test_declared_work_that_comes_costs_no_trust(appraiser: Appraiser) -> None:
+    course = Course(appraiser, pod())
+    course.run(40)
+    course.run(1, expectations=[Expectation(0.0, 10.0, 200.0)])
+    assert declared(course, 30, comes=20.0).trust > 0.8
 
 
 def test_who_is_honest_again_recovers_slowly_and_by_itself(appraiser: Appraiser) -> None:

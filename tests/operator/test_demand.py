@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from forefill_operator.anomaly.finding import Verdict
 from forefill_operator.appraisal import Appraisal
-from forefill_operator.demand import Demand, Window, Work, declared, declared_rate, demand_of, surprise
+from forefill_operator.demand import Demand, Window, demand_of, surprise
+from forefill_operator.work import declared
 from forefill_protocol.messages import Expectation, Forecast, PolicyReport
 
 AMOUNTS = st.floats(0.0, 1e12)
@@ -110,24 +111,6 @@ def test_demand_above_the_forecast_is_believed_as_far_as_chance_does_not_explain
 ) -> None:
     early = entry(window_seconds=seconds, offered=offered, early=True)
     assert surprise(early, 30.0, 10.0, 10.0, 400.0) == pytest.approx((rate, perhaps))
-
-
-@pytest.mark.parametrize(
-    ("expectation", "work"),
-    [
-        (Expectation(0.0, 0.0, 60.0), Work(100.0, 101.0, 60.0)),
-        (Expectation(5.0, 10.0, 60.0), Work(105.0, 115.0, 6.0)),
-        (Expectation(5.0, 0.1, 1e9), Work(105.0, 106.0, 400.0)),
-    ],
-)
-def test_declared_work_has_a_rate_and_its_time(expectation: Expectation, work: Work) -> None:
-    assert declared([expectation], 100.0, 400.0) == (work,)
-
-
-def test_declared_work_counts_while_it_lasts_and_adds_up() -> None:
-    work = declared([Expectation(5.0, 10.0, 60.0), Expectation(8.0, 2.0, 60.0)], 0.0, 400.0)
-    moments = [(0.0, 2.0), (0.0, 5.0), (4.0, 6.0), (6.0, 8.0), (9.0, 11.0), (10.0, 12.0), (15.0, 99.0)]
-    assert [declared_rate(work, *moment) for moment in moments] == [0.0, 6.0, 6.0, 36.0, 36.0, 6.0, 0.0]
 
 
 @given(

@@ -105,16 +105,84 @@ def test_false_declarations_stop_counting_and_true_ones_win_trust_back() -> None
     assert said == [100, 25, 0, 0, 0, 40, 86, 100]
 
 
+def lied(expectations: Expectations, now: float, by: str) -> float:
+    """One declaration of 100 tokens that does not come; returns when it is judged."""
+    declared_at(expectations, now, by=by)
+    for later in (10.0, 20.0):
+        expectations.settle(now + later, surprise=0.0)
+    return now + 20.0
+
+
 def test_only_the_name_that_declared_falsely_is_believed_less() -> None:
     expectations = Expectations()
-    declared_at(expectations, 0.0, by="liar")
-    for now in (10.0, 20.0):
-        expectations.settle(now, surprise=0.0)
+    declared_at(expectations, 0.0, by="honest")
+    expectations.settle(20.0, surprise=100.0)
+    now = lied(expectations, 20.0, "liar")
     assert expectations.reliability.of("liar") < 0.5
     assert expectations.reliability.of("honest") == 1.0
-    assert expectations.reliability.overall() == expectations.reliability.of("liar")
-    expectations.declare(20.0, 0.0, 10.0, 100.0, by="liar")
-    assert expectations.between(20.0, 25.0) == pytest.approx(50.0 * expectations.reliability.of("liar"))
+    assert expectations.reliability.of("liar") < expectations.reliability.overall() < 1.0
+    expectations.declare(now, 0.0, 10.0, 100.0, by="liar")
+    assert expectations.between(now, now, now + 5.0) == pytest.approx(50.0 * expectations.reliability.of("liar"))
+
+
+def test_a_new_name_for_every_lie_is_believed_as_little_as_the_old_ones() -> None:
+    expectations, now, said = Expectations(), 0.0, []
+    for number in range(4):
+        said.append(round(expectations.belief(now, str(number)), 2))
+        now = lied(expectations, now, str(number))
+    assert said == [1.0, 0.25, 0.02, 0.0]
+
+
+def test_work_that_does_not_come_stops_counting_long_before_it_is_over() -> None:
+    expectations, said = Expectations(), []
+    expectations.declare(0.0, after_seconds=0.0, for_seconds=3600.0, tokens=36_000.0)
+    for window in range(1, 11):
+        expectations.settle(10.0 * window, surprise=0.0)
+        said.append(round(expectations.belief(10.0 * window, ""), 2))
+    assert said == [1.0, 1.0, 0.7, 0.5, 0.36, 0.25, 0.17, 0.1, 0.05, 0.0]
+    assert expectations.coming(100.0) == [Expectation(0.0, 3500.0, 0.0)]
+
+
+def test_long_work_that_comes_is_believed_to_its_end() -> None:
+    expectations = Expectations()
+    expectations.declare(0.0, after_seconds=0.0, for_seconds=3600.0, tokens=36_000.0)
+    for window in range(1, 361):
+        assert expectations.settle(10.0 * window, surprise=100.0) == pytest.approx(100.0)
+        assert expectations.belief(10.0 * window, "") == 1.0
+
+
+def test_who_puts_work_off_is_judged_by_what_was_due() -> None:
+    expectations, said = Expectations(), []
+    for moment in range(5):
+        expectations.declare(20.0 * moment, after_seconds=1.0, for_seconds=20.0, tokens=100.0, id="nightly")
+        said.append(round(expectations.belief(20.0 * moment, ""), 2))
+        expectations.settle(20.0 * moment + 10.0, surprise=0.0)
+    assert said == [1.0, 0.27, 0.0, 0.0, 0.0]
+
+
+def test_small_true_declarations_do_not_make_up_for_a_large_false_one() -> None:
+    reliability = Reliability()
+    reliability.learn("cron", 1000.0, 0.0)
+    for _ in range(20):
+        reliability.learn("cron", 1.0, 1.0)
+    assert reliability.of("cron") < 0.3
+
+
+def test_what_wavers_by_chance_is_not_taken_for_declared_work() -> None:
+    expectations = Expectations()
+    declared_at(expectations, 100.0)
+    assert expectations.settle(110.0, surprise=30.0, chance=40.0) == 0.0
+    assert expectations.settle(115.0, surprise=60.0, chance=40.0) == 60.0
+
+
+def test_what_is_not_believed_is_no_news_and_teaches_the_model() -> None:
+    expectations, now = Expectations(), 0.0
+    for _ in range(3):
+        now = lied(expectations, now, "liar")
+    expectations.reported()
+    declared_at(expectations, now, by="liar")
+    assert expectations.news_at == inf
+    assert expectations.settle(now + 10.0, surprise=100.0) == 0.0
 
 
 def test_what_was_declared_survives_a_restart() -> None:

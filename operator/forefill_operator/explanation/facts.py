@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from forefill_operator import explain
 from forefill_operator.anomaly.finding import VERDICTS, Verdict
 from forefill_operator.book import Book
-from forefill_operator.demand import declared_rate
 from forefill_operator.shaping import Terms
+from forefill_operator.work import declared_rate
 from forefill_protocol.messages import Mode
 
 # Clients that are listed by name: those with the largest rates, and those that something is held against.
