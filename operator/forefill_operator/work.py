@@ -20,9 +20,11 @@ class Work(Struct, frozen=True, gc=False):
 
 
 def declared(expectations: Sequence[Expectation], now: float, highest_rate: float) -> tuple[Work, ...]:
-    """Declared work in the operator's time, earliest first."""
+    """Declared work in the operator's time, earliest first; what comes to nothing is none."""
     work = []
     for expectation in expectations:
+        if expectation.tokens <= 0.0:
+            continue
         seconds = max(expectation.for_seconds, LEAST_SECONDS)
         begins = now + expectation.after_seconds
         work.append(Work(begins, begins + seconds, min(expectation.tokens / seconds, highest_rate)))

@@ -18,7 +18,7 @@ SAME_SECONDS: Final = 1.0
 # Work may come this much later than declared and still counts as declared.
 LATE_SECONDS: Final = 10.0
 # So much of its first declaration weighs the trust that a new name begins with.
-FIRST_SECONDS: Final = 30.0
+FIRST_SECONDS: Final = 10.0
 # What nobody has settled by then never is: nobody counts windows.
 FORGOTTEN_SECONDS: Final = 60.0
 
@@ -120,21 +120,18 @@ class Expectations:
             return []
         beliefs = self._beliefs(now)
         ahead = sorted(self._ahead(now), key=lambda each: each.starts_at)
-        return [declared.left(now, beliefs[declared.by]) for declared in ahead]
+        return [declared.left(now, beliefs[declared.by]) for declared in ahead if beliefs[declared.by] > 0.0]
 
     def belief(self, now: float, by: str) -> float:
         """How far the next declaration of this name is believed, between 0 and 1."""
         return self._beliefs(now).get(by, self.reliability.of(by))
 
     def _beliefs(self, now: float) -> dict[str, float]:
-        """By name: the past counts, and what should have come by now of what is not over.
-
-        What is over is waited for: it may come late.
-        """
+        """By name: the past counts, and what should have come by now of what is not judged yet."""
         owed: dict[str, tuple[float, float, float]] = {}
         for each in self.pending:
             first, due, came = owed.get(each.by, (each.first_tokens, 0.0, 0.0))
-            part = each.between(-inf, now - LATE_SECONDS) if each.ends_at > now else 0.0
+            part = each.between(-inf, now - LATE_SECONDS)
             owed[each.by] = first, due + part, came + min(max(each.came, 0.0), part)
         return {by: self.reliability.of(by, *parts) for by, parts in owed.items()}
 
@@ -161,14 +158,13 @@ class Expectations:
         """
         if not self.pending:
             return 0.0
-        beliefs = self._beliefs(now)
         due = [(declared, declared.outstanding(now)) for declared in self.pending]
         outstanding = sum([tokens for _, tokens in due])
         came = min(surprise, outstanding) if not 0.0 < surprise <= chance else 0.0
         part = came / outstanding if outstanding > 0.0 else 0.0
         for declared, tokens in due:
             declared.came += part * tokens
-        believed = sum([beliefs[declared.by] * tokens for declared, tokens in due])
+        believed = sum([self.reliability.of(declared.by, declared.first_tokens) * tokens for declared, tokens in due])
         self._judge(now)
         return max(0.0, part * believed)
 

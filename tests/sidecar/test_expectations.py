@@ -98,7 +98,7 @@ def test_false_declarations_stop_counting_and_true_ones_win_trust_back() -> None
     expectations, now, said = Expectations(), 0.0, []
     for came in [0.0] * 4 + [100.0] * 4:
         declared_at(expectations, now)
-        said.append(round(expectations.coming(now)[0].tokens))
+        said.append(round(sum(each.tokens for each in expectations.coming(now))))
         for _ in range(2):
             now += 10.0
             expectations.settle(now, surprise=came)
@@ -139,8 +139,8 @@ def test_work_that_does_not_come_stops_counting_long_before_it_is_over() -> None
     for window in range(1, 11):
         expectations.settle(10.0 * window, surprise=0.0)
         said.append(round(expectations.belief(10.0 * window, ""), 2))
-    assert said == [1.0, 1.0, 0.7, 0.5, 0.36, 0.25, 0.17, 0.1, 0.05, 0.0]
-    assert expectations.coming(100.0) == [Expectation(0.0, 3500.0, 0.0)]
+    assert said == [1.0, 0.5, 0.17, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    assert expectations.coming(100.0) == []
 
 
 def test_long_work_that_comes_is_believed_to_its_end() -> None:
@@ -157,7 +157,7 @@ def test_who_puts_work_off_is_judged_by_what_was_due() -> None:
         expectations.declare(20.0 * moment, after_seconds=1.0, for_seconds=20.0, tokens=100.0, id="nightly")
         said.append(round(expectations.belief(20.0 * moment, ""), 2))
         expectations.settle(20.0 * moment + 10.0, surprise=0.0)
-    assert said == [1.0, 0.27, 0.0, 0.0, 0.0]
+    assert said == [1.0, 0.0, 0.0, 0.0, 0.0]
 
 
 def test_small_true_declarations_do_not_make_up_for_a_large_false_one() -> None:
