@@ -86,6 +86,26 @@ def test_what_responses_said_lately_is_reserved() -> None:
     assert chat().tokens == pytest.approx(900.0, rel=0.01)
 
 
+def said(rule: cost.CostRule, tokens: bytes) -> Price:
+    return rule.price(b"POST", b"/", {b"x-tokens": b"x-tokens: " + tokens}, 0)
+
+
+@pytest.mark.parametrize("factor", [0.01, 0.5, 1.0, 3.0])
+def test_a_header_counts_for_what_headers_turned_out_to_be_worth(factor: float) -> None:
+    rule = cost.rule(CostSettings(default=1.0, header="X-Tokens", response_pointer="/usage/total_tokens"))
+    assert said(rule, b"100") == Price(100.0, NO_ROUTE, 100.0)
+    for tokens in (100.0, 300.0, 200.0):
+        rule.learn(NO_ROUTE, tokens, factor * tokens)
+    assert said(rule, b"%.2f" % (factor * 50.0)).tokens == pytest.approx(50.0)
+
+
+def test_a_header_of_nothing_is_not_heard_where_responses_tell() -> None:
+    rule = cost.rule(CostSettings(default=1.0, header="X-Tokens", response_pointer="/usage/total_tokens", reserve=20.0))
+    assert said(rule, b"0") == Price(20.0, NO_ROUTE)
+    rule.learn(NO_ROUTE, 70.0)
+    assert said(rule, b"0") == Price(70.0, NO_ROUTE)
+
+
 def test_without_a_reserve_the_routes_own_cost_stands_in() -> None:
     settings = CostSettings(default=1.0, response_pointer="/usage/total_tokens", routes=ROUTES)
 

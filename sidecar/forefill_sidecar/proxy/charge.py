@@ -32,7 +32,7 @@ class Charge:
         self._arrivals = shared.arrivals
         self._rule = rule
         self._request = request
-        self._route = price.route
+        self._route, self._said = price.route, price.said
 
     def ask(self, now: float, decided: Callable[[Verdict], None]) -> Verdict | Waiter:
         """Ask the gate for the tokens."""
@@ -86,7 +86,7 @@ class Charge:
             return
         actual = self._reader.total() if self._reader is not None else None
         if actual is not None:
-            self._rule.learn(self._route, actual)
+            self._rule.learn(self._route, actual, self._said)
             self._replace(actual)
         elif self._status >= 400:
             self._replace(0.0)
