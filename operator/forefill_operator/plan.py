@@ -1,7 +1,7 @@
 """What every client of one policy is to get until the next plan. `plan` is a function from values to a value."""
 
 from collections.abc import Sequence
-from math import inf
+from math import inf, sqrt
 
 import numpy as np
 from msgspec import Struct
@@ -126,7 +126,7 @@ def _shares(capacity: float, claims: Sequence[Claims], groups: Sequence[Group]) 
         capacity,
         Claims(
             request=np.array([total(np.minimum(claim.request, claim.ceiling)) for claim in claims]),
-            risk=np.array([total(claim.risk) for claim in claims]),
+            risk=np.array([sqrt(total(claim.risk**2)) for claim in claims]),
             weight=np.array([group.weight for group in groups]),
             floor=np.array([group.floor for group in groups]),
             ceiling=np.array([min(g.ceiling, total(c.ceiling)) for g, c in zip(groups, claims, strict=True)]),

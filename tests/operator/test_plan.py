@@ -115,6 +115,14 @@ def test_replicas_buy_no_share(make_policy: Make) -> None:
     )
 
 
+def test_replicas_buy_no_surplus(make_policy: Make) -> None:
+    """Four pods that are as uncertain together as the one of another namespace get as much together."""
+    one, pod = Demand(40.0, 40.0, spread=20.0), Demand(10.0, 10.0, spread=10.0)
+    groups = (Group("namespace/one"), Group("namespace/many"))
+    found = rates(make_policy(base=400.0), one, *[pod] * 4, groups=groups, places=[0, 1, 1, 1, 1])
+    assert sum(found[1:]) == pytest.approx(found[0], rel=0.05)
+
+
 def test_a_class_gets_its_floor_and_no_more_than_its_ceiling(make_policy: Make) -> None:
     hungry = Demand(400.0, 400.0)
     groups = (Group("batch", weight=9.0, ceiling=60.0), Group("chat", weight=0.1, floor=120.0), Group("rest"))
