@@ -165,22 +165,25 @@ class Flow:
     def _take(self, amount: float) -> None:
         self.meter.admitted(amount)
         self.waiting -= amount
-        now_tick, queue = self.timeline.tick, self.queue
+        queue = self.queue
         while amount > CRUMB and queue:
             head = queue[0]
             part = head.tokens if head.tokens <= amount + CRUMB else amount
             amount -= part
             head.tokens -= part
-            age = now_tick - head.tick
-            if age == 0:
-                self.on_time += part
-            else:
-                self.late += part
-                self._count_wait(age, part)
+            self._passed(head, part)
             if head.tokens <= CRUMB:
                 queue.popleft()
         if not queue:
             self.waiting = 0.0
+
+    def _passed(self, head: Batch, tokens: float) -> None:
+        age = self.timeline.tick - head.tick
+        if age == 0:
+            self.on_time += tokens
+        else:
+            self.late += tokens
+            self._count_wait(age, tokens)
 
     def _count_wait(self, ticks: int, tokens: float) -> None:
         waits, ticks = self.waits, min(ticks, LONGEST_WAIT_TICKS)

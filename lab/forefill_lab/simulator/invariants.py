@@ -80,7 +80,8 @@ class Invariants:
         if flow.passes_all or flow.has_passed_all:
             return
         earned = self._fleet.gate(client).earned(flow.clock())
-        admitted, dearest = flow.meter.totals.admitted, flow.unit
+        totals, dearest = flow.meter.totals, flow.unit
+        admitted = totals.admitted - totals.settled_down
         if admitted > earned + dearest + SLACK * (earned + 1.0):
             name = self._scene.demand.clients[client]
             raise Broken(f"tick {tick}: {name} was admitted {admitted:.6g} tokens of {earned:.6g} that it earned (2)")

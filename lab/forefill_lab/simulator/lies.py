@@ -9,14 +9,17 @@ import msgspec
 from forefill_lab.simulator.demand import Unusable
 from forefill_protocol import messages
 
-Kind = Literal["forecast", "burn", "meter"]
+Kind = Literal["forecast", "burn", "meter", "cost"]
 LARGEST_FACTOR = 1e6
-ALLOWED = "xF (every forecast times F), burn[:HONEST:LYING:xF] (so many windows each, in turn) or meter:xF"
+ALLOWED = "xF (every forecast times F), burn[:HONEST:LYING:xF] (so many windows each, in turn), meter:xF or cost:xF"
 
 
 @dataclass(frozen=True)
 class Lie:
-    """`factor` on what kind of number; of `burn`, in `lying` windows after every `honest` ones."""
+    """`factor` on what kind of number; of `burn`, in `lying` windows after every `honest` ones.
+
+    `cost` is told to the sidecar, in a header of every request; all reports are true.
+    """
 
     kind: Kind
     factor: float
@@ -25,6 +28,8 @@ class Lie:
 
     def factor_in(self, window: int) -> float:
         """The factor on what is said of future demand, by the number of the report."""
+        if self.kind == "cost":
+            return 1.0
         return self.factor if window % (self.honest + self.lying) >= self.honest else 1.0
 
     def tell(self, message: messages.Up) -> messages.Up:
@@ -69,8 +74,8 @@ def _lie(text: str, kind: str) -> Lie:
             return Lie("burn", 1.5, 200, 10)
         case ["burn", honest, lying, factor] if _whole(honest) and _whole(lying):
             return Lie("burn", _factor(text, factor), int(honest), int(lying))
-        case ["meter", factor]:
-            return Lie("meter", _factor(text, factor))
+        case ["meter" | "cost" as what, factor]:
+            return Lie(what, _factor(text, factor))
         case [factor]:
             return Lie("forecast", _factor(text, factor))
     raise Unusable(f"--lie {text}: {kind!r} must be {ALLOWED}")

@@ -26,6 +26,7 @@ files:
 lies (repeatable): CLIENT=xF            every forecast times F
                    CLIENT=burn[:H:L:xF] in turn H honest windows and L with forecasts times F (200:10:x1.5)
                    CLIENT=meter:xF      a replaced sidecar: its own counts times F, too
+                   CLIENT=cost:xF       a cost header of F times what requests take, where responses tell that too
 
 totals (--json prints {CONTROLLER: {...}}):
   on_time_share, late_share  of the offered tokens; late is everything not on time, dropped and still waiting too

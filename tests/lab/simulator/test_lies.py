@@ -11,11 +11,13 @@ ENTRY = PolicyReport("ns/llm", 10.0, 100.0, 80.0, 0.0, 20.0, 5, [Forecast(10.0, 
 
 
 def test_every_kind_is_read() -> None:
-    assert lies.parse(["a=x1.5", "b=burn", "c=burn:20:5:x3", "d=meter:x2"], ["a", "b", "c", "d"]) == {
+    told = ["a=x1.5", "b=burn", "c=burn:20:5:x3", "d=meter:x2", "e=cost:x0.5"]
+    assert lies.parse(told, ["a", "b", "c", "d", "e"]) == {
         0: Lie("forecast", 1.5),
         1: Lie("burn", 1.5, 200, 10),
         2: Lie("burn", 3.0, 20, 5),
         3: Lie("meter", 2.0),
+        4: Lie("cost", 0.5),
     }
 
 
@@ -41,6 +43,11 @@ def test_a_replaced_sidecar_bends_its_own_counts_too() -> None:
 def test_build_and_burn_lies_after_its_honest_windows() -> None:
     lie = Lie("burn", 3.0, 4, 2)
     assert [lie.factor_in(window) for window in range(7)] == [1.0, 1.0, 1.0, 1.0, 3.0, 3.0, 1.0]
+
+
+def test_who_lies_in_a_header_tells_the_operator_the_truth() -> None:
+    report = Report(1, [ENTRY])
+    assert Lie("cost", 0.5).tell(report) is report
 
 
 def test_other_messages_are_true() -> None:

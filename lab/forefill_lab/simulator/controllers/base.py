@@ -1,6 +1,6 @@
 """What every controller is to the run, and what those that retune flows once an interval share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,10 +43,10 @@ class Scene:
         lie = self.lies.get(client)
         return lie.factor_in(window) if lie else 1.0
 
-    def flow(self, offset: float = 0.0, drift: float = 1.0) -> Flow:
+    def flow(self, offset: float = 0.0, drift: float = 1.0, make: Callable[..., Flow] = Flow) -> Flow:
         """An empty line in front of an empty bucket without rate, on a clock of its own."""
         spec = self.policy.spec
-        flow = Flow(self.timeline, spec.cost.default or 1.0, offset, drift)
+        flow = make(self.timeline, spec.cost.default or 1.0, offset, drift)
         flow.max_wait_seconds = spec.queue.max_wait_seconds
         flow.max_waiting = spec.queue.max_requests * flow.unit
         return flow

@@ -1,11 +1,14 @@
 """One client as production has it: a sidecar's agent with tenure, predictor, bucket and meter, on its own clock."""
 
 import random
+from functools import partial
 
+from forefill_lab.simulator import priced
 from forefill_lab.simulator.controllers.base import Scene
 from forefill_lab.simulator.controllers.streams import Stream
 from forefill_lab.simulator.flow import Flow
 from forefill_lab.simulator.gate import FlowGate, FlowPort
+from forefill_lab.simulator.priced import PricedFlow
 from forefill_operator.client import Client
 from forefill_operator.grants import settings as policy_settings
 from forefill_operator.policy import SAFE_SHARE, TokenPolicy
@@ -58,8 +61,9 @@ def build(index: int, scene: Scene, policy: TokenPolicy, chance: random.Random) 
     """A pod that starts now, knowing what the injector would have written into it; its agent and stream come after."""
     skew = scene.conditions.skew
     drift, offset = (1 + chance.uniform(-skew, skew), chance.uniform(0.0, 1e6)) if skew else (1.0, 0.0)
-    flow: Flow = scene.flow(offset, drift)
-    now, settings, name = flow.clock(), policy_settings(policy.spec), scene.demand.clients[index]
+    settings, name = policy_settings(policy.spec), scene.demand.clients[index]
+    flow = _flow(index, scene, settings, offset, drift)
+    now = flow.clock()
     safe_rate = SAFE_SHARE * policy.spec.fill_rate.max / len(scene.demand.clients)
     listener = PolicyListener(
         policy=policy.key,
@@ -82,6 +86,13 @@ def build(index: int, scene: Scene, policy: TokenPolicy, chance: random.Random) 
         report_due=now + chance.uniform(0.5, 1.0) * settings.report_interval_seconds,
     )
     return Pod(index, identity(name, policy), gate, member)
+
+
+def _flow(index: int, scene: Scene, settings: messages.PolicySettings, offset: float, drift: float) -> Flow:
+    lie, rule = scene.lies.get(index), priced.rule_of(settings.cost)
+    if lie is None or lie.kind != "cost" or rule is None:
+        return scene.flow(offset, drift)
+    return scene.flow(offset, drift, partial(PricedFlow, rule=rule, factor=lie.factor))
 
 
 def identity(name: str, policy: TokenPolicy) -> Client:
