@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     step.add_argument("--controllers", type=_names, default=["forefill", "ewma", "doorman"], metavar="NAME,NAME")
     step.set_defaults(act=lambda options: steps.table(options.controllers, [0.0, 2.5, 5.0, 7.5]))
     lie = benches.add_parser("lies", help="what lies gain and harm")
-    lie.add_argument("--seeds", type=int, default=20, metavar="N")
+    lie.add_argument("--seeds", type=int, default=24, metavar="N")
     lie.add_argument("--processes", type=int, default=1, metavar="N", help="seeds that run beside each other")
     lie.set_defaults(act=lambda options: lies.table(options.seeds, options.processes, _say))
     declare = benches.add_parser("declared", help="work that is known beforehand")
