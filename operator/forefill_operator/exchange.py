@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry
@@ -9,14 +10,14 @@ from prometheus_client import CollectorRegistry
 from forefill_operator import records, relay
 from forefill_operator.controller import Deliveries
 from forefill_operator.replica import Replica
-from forefill_operator.store.interface import Owner, Store, StoreFault, Write
+from forefill_operator.store.interface import Batch, Owner, Store, StoreFault
 from forefill_operator.store.metrics import StoreMetrics
 from forefill_operator.store.ownership import share
 from forefill_protocol import codec, messages
 
 BEAT_SECONDS = 1.0
 # Grants gather for this long before they are recorded together.
-FLUSH_SECONDS = 0.002
+FLUSH_SECONDS = 0.005
 
 _log = logging.getLogger("forefill.store")
 
@@ -40,6 +41,8 @@ class Exchange:
         self._life = ""
         self._unconfirmed: set[str] = set()
         self._flushing = asyncio.Lock()
+        self._mail_came = asyncio.Event()
+        replica.outbox.ring = self._mail_came.set
 
     async def run(self) -> None:
         """Until cancelled; then the policies are given away at once."""
@@ -85,6 +88,8 @@ class Exchange:
             _log.warning("%s is served by another operator now", key)
             replica.drop(key)
         await self._confirm(life)
+        for key, asked in replica.awaited.take_slow(self._clock()).items():
+            await self._repeat(key, asked)
 
     # Ownership
 
@@ -140,13 +145,14 @@ class Exchange:
 
     async def _flush_often(self) -> None:
         while True:
+            await self._mail_came.wait()
             await asyncio.sleep(FLUSH_SECONDS)
-            if self._replica.has_mail:
-                try:
-                    await self.flush()
-                except StoreFault as fault:
-                    self._replica.fault = fault
-                    self._metrics.failed()
+            self._mail_came.clear()
+            try:
+                await self.flush()
+            except StoreFault as fault:
+                self._replica.fault = fault
+                self._metrics.failed()
 
     async def flush(self) -> None:
         """Record and send what has gathered. What can't be recorded is not sent: leases cover its receivers."""
@@ -155,38 +161,47 @@ class Exchange:
             await self._flush()
 
     async def _flush(self) -> None:
-        mail = self._replica.take_mail()
-        self._deliver([refusal for refusal in mail.refusals if refusal[0] not in self._replica.fronts])
-        for operator, outgoing in mail.forwards.items():
-            await self._store.publish(operator, outgoing)
-            self._metrics.sent(len(outgoing))
-        for key in mail.granted.keys() | mail.touched.keys():
-            if key in self._replica.owned:
-                await self._record(key, mail.granted.get(key, []), mail.touched.get(key, set()))
-        for key, asked in mail.repeats.items():
-            await self._repeat(key, asked)
+        replica, mail = self._replica, self._replica.outbox.take()
+        self._deliver([refusal for refusal in mail.refusals if refusal[0] not in replica.fronts])
+        changed = [key for key in {**mail.granted, **mail.touched} if key in replica.owned]
+        batches = [self._batch(key, mail.granted.get(key, []), mail.touched.get(key, set())) for key in changed]
+        if not batches and not mail.forwards:
+            return
+        with self._metrics.writing():
+            forwards = {operator: relay.encode(relayed) for operator, relayed in mail.forwards.items()}
+            outcomes = await self._store.write(batches, forwards)
+        self._metrics.sent(sum(map(len, mail.forwards.values())))
+        for batch, outcome in zip(batches, outcomes, strict=True):
+            if outcome is True:
+                self._recorded(mail.granted.get(batch.key, []))
+            elif outcome is False:
+                self._metrics.refused()
+                _log.warning("%s is served by another operator now", batch.key)
+                replica.drop(batch.key)
+        for outcome in outcomes:
+            if isinstance(outcome, StoreFault):
+                raise outcome
 
-    async def _record(self, key: str, granted: Deliveries, touched: set[str]) -> None:
+    def _batch(self, key: str, granted: Deliveries, touched: set[str]) -> Batch:
         replica, book, now = self._replica, self._replica.books[key], self._clock()
         uids = touched | {uid for uid, _ in granted}
-        found = {uid: records.record_of(book, uid, now) for uid in uids}
-        data = {uid: records.encode(record) if record else b"" for uid, record in found.items()}
-        writes = [Write(uid, data[uid], *self._sending(uid, message)) for uid, message in granted]
-        writes += [Write(uid, data[uid]) for uid in uids - {write.pod_uid for write in writes}]
-        with self._metrics.writing():
-            is_recorded = await self._store.write(key, Owner(replica.name, replica.owned[key]), writes)
-        if is_recorded:
-            self._metrics.sent(sum(bool(write.message) for write in writes))
-            self._deliver([(uid, message) for uid, message in granted if uid not in replica.fronts])
-        else:
-            self._metrics.refused()
-            _log.warning("%s is served by another operator now", key)
-            replica.drop(key)
+        found = {uid: records.record_of(book, uid, now) for uid in sorted(uids)}
+        answers: defaultdict[str, list[relay.Relayed]] = defaultdict(list)
+        for uid, message in granted:
+            if front := replica.fronts.get(uid):
+                answers[front].append(relay.Answer(uid, codec.encode(message)))
+        return Batch(
+            key,
+            Owner(replica.name, replica.owned[key]),
+            {uid: records.encode(record) if record else b"" for uid, record in found.items()},
+            {front: relay.encode(relayed) for front, relayed in answers.items()},
+        )
 
-    def _sending(self, uid: str, message: messages.Down) -> tuple[str, bytes]:
-        """The operator that the pod's stream is with, and what to publish to it; nothing for a pod of our own."""
-        front = self._replica.fronts.get(uid, "")
-        return front, relay.encode(relay.Answer(uid, codec.encode(message))) if front else b""
+    def _recorded(self, granted: Deliveries) -> None:
+        """What is for pods of other operators has been published to them."""
+        here = [(uid, message) for uid, message in granted if uid not in self._replica.fronts]
+        self._metrics.sent(len(granted) - len(here))
+        self._deliver(here)
 
     async def _repeat(self, key: str, asked: dict[str, int]) -> None:
         """Grants on record that their pods have not acknowledged go out again as they are: their owner may be slow."""
@@ -200,15 +215,28 @@ class Exchange:
 
     def receive(self, data: bytes) -> None:
         """From another operator; it is this one's task to be careful with it all the same."""
-        replica, now = self._replica, self._clock()
-        self._metrics.received()
         try:
-            match relay.decode(data):
-                case relay.Forwarded(front=front, client=client, message=message):
-                    replica.forwarded(front, client, codec.decode_up(message), now)
-                case relay.Left(front=front, pod_uid=pod_uid):
-                    replica.left(front, pod_uid, now)
-                case relay.Answer(pod_uid=pod_uid, message=message):
-                    self._deliver([(pod_uid, codec.decode_down(message))])
-        except (relay.BadRelay, codec.BadFrame) as bad:
-            _log.warning("a message of another operator can't be read: %s", bad)
+            relayed = relay.decode(data)
+        except relay.BadRelay as bad:
+            _log.warning("what another operator sent can't be read: %s", bad)
+            return
+        for message in relayed:
+            self._metrics.received()
+            try:
+                self._receive(message)
+            except (relay.BadRelay, codec.BadFrame) as bad:
+                _log.warning("a message of another operator can't be read: %s", bad)
+
+    def _receive(self, message: relay.Relayed) -> None:
+        """Raises BadRelay, BadFrame."""
+        replica, now = self._replica, self._clock()
+        match message:
+            case relay.Forwarded(front=front, client=client, message=data):
+                replica.forwarded(front, client, codec.decode_up(data), now)
+            case relay.Left(front=front, pod_uid=pod_uid):
+                replica.left(front, pod_uid, now)
+            case relay.Answer(pod_uid=pod_uid, message=data):
+                answer = codec.decode_down(data)
+                if isinstance(answer, messages.Assignment):
+                    replica.awaited.answered(answer.policy, pod_uid)
+                self._deliver([(pod_uid, answer)])

@@ -3,6 +3,8 @@
 The store authenticates operators; `client` is what the sender's API server said of the pod.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import Struct
 
@@ -36,21 +38,21 @@ Relayed = Forwarded | Left | Answer
 
 
 class BadRelay(ValueError):
-    """The bytes are none of the above."""
+    """The bytes are no list of the above."""
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Relayed)
+_decoder = msgspec.msgpack.Decoder(list[Relayed])
 
 
-def encode(message: Relayed) -> bytes:
-    return _encoder.encode(message)
+def encode(messages: Sequence[Relayed]) -> bytes:
+    return _encoder.encode(messages)
 
 
-def decode(data: bytes) -> Relayed:
+def decode(data: bytes) -> list[Relayed]:
     """Raises BadRelay."""
     try:
-        message: Relayed = _decoder.decode(data)
+        messages: list[Relayed] = _decoder.decode(data)
     except UNREADABLE as error:
         raise BadRelay(str(error)) from None
-    return message
+    return messages

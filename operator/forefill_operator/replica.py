@@ -16,44 +16,16 @@ from forefill_operator.conditions import Condition
 from forefill_operator.controller import Controller, Deliveries
 from forefill_operator.learning import Learning
 from forefill_operator.ledger import CLOCK_MARGIN
+from forefill_operator.mail import Awaited, Outbox
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.records import Record, resume
 from forefill_operator.status import PolicyStatus
 from forefill_operator.store.interface import Owner, StoreFault
 from forefill_protocol import codec
-from forefill_protocol.messages import (
-    Ack,
-    Assignment,
-    Goodbye,
-    Hello,
-    Holding,
-    PolicyReport,
-    Recall,
-    Refused,
-    Report,
-    Up,
-)
+from forefill_protocol.messages import Ack, Goodbye, Hello, Holding, PolicyReport, Refused, Report, Up
 
 RETRY_SECONDS = 1.0
 _Part = TypeVar("_Part", Holding, PolicyReport)
-
-
-class Mail:
-    """What waits to leave: grants by policy, refusals, records to write anew, what goes to other operators, and whose
-    grants on record may be repeated (by policy and pod: the newest that the pod has acknowledged).
-    """
-
-    __slots__ = ("forwards", "granted", "refusals", "repeats", "touched")
-
-    def __init__(self) -> None:
-        self.granted: defaultdict[str, Deliveries] = defaultdict(list)
-        self.refusals: Deliveries = []
-        self.touched: defaultdict[str, set[str]] = defaultdict(set)
-        self.forwards: defaultdict[str, list[bytes]] = defaultdict(list)
-        self.repeats: defaultdict[str, dict[str, int]] = defaultdict(dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.granted or self.refusals or self.touched or self.forwards or self.repeats)
 
 
 class Replica(Controller):
@@ -71,8 +43,9 @@ class Replica(Controller):
         self.owners: dict[str, str] = {}
         self.fault: StoreFault | None = None
         self.fronts: dict[str, str] = {}
+        self.outbox = Outbox()
+        self.awaited = Awaited()
         self._relayed_to: dict[str, set[str]] = {}
-        self._mail = Mail()
 
     # Ownership
 
@@ -101,7 +74,7 @@ class Replica(Controller):
         """Somebody else serves `key`, or will."""
         self.books.pop(key, None)
         self.owned.pop(key, None)
-        self._mail.granted.pop(key, None)
+        self.outbox.drop(key)
 
     def is_whole(self, key: str, now: float) -> bool:
         """All that is out of this policy is known here."""
@@ -149,7 +122,7 @@ class Replica(Controller):
         for operator, entries in there.items():
             self._forward(operator, client, replace(report, entries=entries))
             for entry in entries:
-                self._mail.repeats[entry.policy][client.pod_uid] = entry.grant_sequence
+                self.awaited.ask(entry.policy, client.pod_uid, entry.grant_sequence, now)
         return self._keep(super().report(client, replace(report, entries=here), now)) if here else []
 
     def ack(self, pod_uid: str, ack: Ack, now: float) -> Deliveries:
@@ -167,13 +140,13 @@ class Replica(Controller):
 
     def disconnected(self, pod_uid: str, now: float) -> None:
         for operator in self._relayed_to.pop(pod_uid, set()):
-            self._mail.forwards[operator].append(relay.encode(relay.Left(self.name, pod_uid)))
+            self.outbox.forward(operator, relay.Left(self.name, pod_uid))
         super().disconnected(pod_uid, now)
 
     def ended(self, pod_uid: str, now: float) -> Deliveries:
         for key, book in self.books.items():
             if pod_uid in book.members:
-                self._mail.touched[key].add(pod_uid)
+                self.outbox.touch(key, [pod_uid])
         self.fronts.pop(pod_uid, None)
         return self._keep(super().ended(pod_uid, now))
 
@@ -224,17 +197,9 @@ class Replica(Controller):
 
     # Ways out
 
-    @property
-    def has_mail(self) -> bool:
-        return bool(self._mail)
-
-    def take_mail(self) -> Mail:
-        taken, self._mail = self._mail, Mail()
-        return taken
-
     def touch(self, key: str) -> None:
         """Every record of the policy is to be written anew."""
-        self._mail.touched[key] |= self.books[key].members.keys()
+        self.outbox.touch(key, self.books[key].members)
 
     def _sorted_out(self, parts: Mapping[str, _Part]) -> tuple[list[_Part], dict[str, list[_Part]]]:
         """What is answered here, and what goes to which operator."""
@@ -250,15 +215,12 @@ class Replica(Controller):
 
     def _forward(self, operator: str, client: Client, message: Up) -> None:
         self._relayed_to.setdefault(client.pod_uid, set()).add(operator)
-        self._mail.forwards[operator].append(relay.encode(relay.Forwarded(self.name, client, codec.encode(message))))
+        self.outbox.forward(operator, relay.Forwarded(self.name, client, codec.encode(message)))
 
     def _keep(self, deliveries: Deliveries) -> Deliveries:
         """Nothing leaves at once: a grant waits for its record, a refusal for the others' sake of order."""
         for pod_uid, message in deliveries:
-            if isinstance(message, (Assignment, Recall)):
-                self._mail.granted[message.policy].append((pod_uid, message))
-            else:
-                self._mail.refusals.append((pod_uid, message))
+            self.outbox.send(pod_uid, message)
         return []
 
     def _notice_deleted(self, holding: Holding) -> None:

@@ -16,6 +16,7 @@ from forefill_operator.controller import TICK_SECONDS, Deliveries
 from forefill_operator.exchange import BEAT_SECONDS, Exchange
 from forefill_operator.grants import settings as policy_settings
 from forefill_operator.ledger import CLOCK_MARGIN
+from forefill_operator.mail import SLOW_SECONDS
 from forefill_operator.replica import Replica
 from forefill_operator.store.interface import OWNER_SECONDS, StoreFault
 from forefill_operator.store.memory import MemoryStore
@@ -289,6 +290,9 @@ def test_a_report_to_another_operator_gets_the_grant_on_record_when_its_owner_is
     fleet.operators[owner].paused = True
     front.replica.report(pod.client, pod.report(fleet.now), fleet.now)
     at_once(front.exchange.flush())
+    assert pod.tenure.assignment is None
+    fleet.now += SLOW_SECONDS
+    at_once(front.exchange.beat())
     assert pod.tenure.assignment == recorded
 
 

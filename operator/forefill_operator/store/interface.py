@@ -35,13 +35,17 @@ class Claim(NamedTuple):
     continuous: bool
 
 
-class Write(Struct, frozen=True, gc=False):
-    """One client's new record (empty: forget it), and `message` to publish to the operator `front` (empty: none)."""
+class Batch(Struct, frozen=True, gc=False):
+    """New records of one policy by pod uid (empty: forget it), and then messages to publish, by operator."""
 
-    pod_uid: str
-    record: bytes = b""
-    front: str = ""
-    message: bytes = b""
+    key: str
+    owner: Owner
+    records: Mapping[str, bytes]
+    messages: Mapping[str, bytes] = {}
+
+
+# A batch is recorded and published, or nothing of it: False when its owner does not own its policy any more.
+Outcome = bool | StoreFault
 
 
 class Store(Protocol):
@@ -71,17 +75,17 @@ class Store(Protocol):
     async def release(self, key: str, owner: Owner) -> None:
         """Give a policy away at once, if it is still owned."""
 
-    async def write(self, key: str, owner: Owner, writes: Sequence[Write]) -> bool:
-        """Record and publish all of `writes`, or nothing and False when `owner` does not own `key` any more."""
+    async def write(self, batches: Sequence[Batch], messages: Mapping[str, bytes] = {}) -> list[Outcome]:
+        """All of these in one round trip, `messages` by operator first. What became of each batch, in their order.
+
+        Raises StoreFault where it is not known. Operators that do not listen miss what is published to them.
+        """
 
     async def records(self, key: str) -> dict[str, bytes]:
         """By pod uid."""
 
     async def some_records(self, key: str, pod_uids: Sequence[str]) -> list[bytes]:
         """In the order of `pod_uids`, empty where there is none."""
-
-    async def publish(self, operator: str, messages: Sequence[bytes]) -> None:
-        """Hand these to another operator, if it listens."""
 
     async def listen(self, operator: str, receive: Callable[[bytes], None]) -> None:
         """Take what others publish to `operator`, until cancelled. Faults are waited out."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from forefill_operator.store.interface import OWNER_SECONDS, Claim, Owner, StoreFault, Write
+from forefill_operator.store.interface import OWNER_SECONDS, Batch, Claim, Outcome, Owner, StoreFault
 
 
 @dataclass
@@ -72,20 +72,27 @@ class MemoryStore:
         if self._owner(key) == owner:
             self.shelves[key].owner = None
 
-    async def write(self, key: str, owner: Owner, writes: Sequence[Write]) -> bool:
+    async def write(self, batches: Sequence[Batch], messages: Mapping[str, bytes] = {}) -> list[Outcome]:
         self._check()
-        if self._owner(key) != owner:
+        self._publish(messages)
+        return [self._write(batch) for batch in batches]
+
+    def _write(self, batch: Batch) -> bool:
+        if self._owner(batch.key) != batch.owner:
             return False
-        records = self.shelves[key].records
-        for write in writes:
-            if write.record:
-                records[write.pod_uid] = write.record
+        records = self.shelves[batch.key].records
+        for pod_uid, record in batch.records.items():
+            if record:
+                records[pod_uid] = record
             else:
-                records.pop(write.pod_uid, None)
-        for write in writes:
-            if write.message:
-                await self.publish(write.front, [write.message])
+                records.pop(pod_uid, None)
+        self._publish(batch.messages)
         return True
+
+    def _publish(self, messages: Mapping[str, bytes]) -> None:
+        for operator, message in messages.items():
+            if receive := self.listeners.get(operator):
+                receive(message)
 
     async def records(self, key: str) -> dict[str, bytes]:
         self._check()
@@ -95,12 +102,6 @@ class MemoryStore:
     async def some_records(self, key: str, pod_uids: Sequence[str]) -> list[bytes]:
         records = await self.records(key)
         return [records.get(uid, b"") for uid in pod_uids]
-
-    async def publish(self, operator: str, messages: Sequence[bytes]) -> None:
-        self._check()
-        if receive := self.listeners.get(operator):
-            for message in messages:
-                receive(message)
 
     async def listen(self, operator: str, receive: Callable[[bytes], None]) -> None:
         self.listeners[operator] = receive

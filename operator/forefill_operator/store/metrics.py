@@ -15,7 +15,7 @@ class StoreMetrics:
         self._owned = Gauge("forefill_store_policies_owned", "Policies that this operator serves.", registry=registry)
         self._seconds = Histogram(
             "forefill_store_write_seconds",
-            "Time until grants of one policy were on record.",
+            "Time until grants that had gathered were on record.",
             buckets=_SECONDS,
             registry=registry,
         )

@@ -1,32 +1,31 @@
 """The store in Valkey or Redis: one server, one watched by Sentinel, or a cluster."""
 
 import asyncio
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import redis.asyncio as redis
 import redis.exceptions as errors
-from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
-from forefill_operator.store import scripts
+from forefill_operator.store import connection, scripts
 from forefill_operator.store.address import StoreAddress
 from forefill_operator.store.faults import fault_of
-from forefill_operator.store.interface import OWNER_SECONDS, Claim, Owner, StoreFault, Write
+from forefill_operator.store.interface import OWNER_SECONDS, Batch, Claim, Outcome, Owner, StoreFault
 
 # In every key: another schema has other keys, so that two versions never read each other's.
 PREFIX = "forefill:1:"
-OLDEST_VERSION = (6, 0)
-# A store slower than this counts as away; the next beat tries again.
-CALL_SECONDS = 2.0
-CONNECTIONS = 16
+# Commands of one round trip; more of them take several.
+MOST_TOGETHER = 256
 # Records outlive any lease by far, and go when a policy is served no more.
 RECORD_MILLISECONDS = 86_400_000
 LISTEN_AGAIN_SECONDS = 0.5
 _OWNER_MILLISECONDS = int(OWNER_SECONDS * 1000)
 # Everything that a call may raise when the store misbehaves; ValueError: an answer of the wrong shape.
 _FAULTS = (errors.RedisError, OSError, ValueError, LookupError)
+# A script's keys and arguments; a command's words.
+_Call = tuple[Sequence[str], Sequence[Any]]
+_Command = tuple[Any, ...]
 
 
 class RedisStore:
@@ -34,7 +33,7 @@ class RedisStore:
 
     def __init__(self, address: StoreAddress, password: str = "", ca_file: str | None = None) -> None:
         self._address = address
-        self._client: Any = _client(address, password, ca_file)
+        self._client: Any = connection.client(address, password, ca_file)
         self._shas: dict[str, str] = {}
 
     async def beat(self, operator: str) -> tuple[str, ...]:
@@ -56,7 +55,7 @@ class RedisStore:
 
     async def _run_id(self) -> str:
         info = await self._client.info()
-        _check(info)
+        connection.check(info)
         return str(info["run_id"])
 
     async def owners(self, keys: Sequence[str]) -> list[Owner | None]:
@@ -75,7 +74,7 @@ class RedisStore:
 
     async def keep(self, owned: Mapping[str, int], operator: str) -> set[str]:
         calls = [
-            ([_key(key, "owner")], [_named(Owner(operator, epoch)), _OWNER_MILLISECONDS])
+            (_owner_and_records(key), [_named(Owner(operator, epoch)), _OWNER_MILLISECONDS, RECORD_MILLISECONDS])
             for key, epoch in owned.items()
         ]
         answers = await self._run_all(scripts.KEEP, calls)
@@ -84,11 +83,11 @@ class RedisStore:
     async def release(self, key: str, owner: Owner) -> None:
         await self._run(scripts.RELEASE, [_key(key, "owner")], [_named(owner)])
 
-    async def write(self, key: str, owner: Owner, writes: Sequence[Write]) -> bool:
-        arguments: list[Any] = [_named(owner), RECORD_MILLISECONDS]
-        for write in writes:
-            arguments += (write.pod_uid, write.record, _channel(write.front), write.message)
-        return bool(await self._run(scripts.WRITE, [_key(key, "owner"), _key(key, "records")], arguments))
+    async def write(self, batches: Sequence[Batch], messages: Mapping[str, bytes] = {}) -> list[Outcome]:
+        calls = [(_owner_and_records(batch.key), _written(batch)) for batch in batches]
+        published = [("PUBLISH", _channel(operator), message) for operator, message in messages.items()]
+        replies = (await self._try_all(scripts.WRITE, calls, published))[len(published) :]
+        return [fault_of(reply) if isinstance(reply, Exception) else bool(reply) for reply in replies]
 
     async def records(self, key: str) -> dict[str, bytes]:
         found = await self._ask(lambda: self._client.hgetall(_key(key, "records")))
@@ -97,19 +96,6 @@ class RedisStore:
     async def some_records(self, key: str, pod_uids: Sequence[str]) -> list[bytes]:
         found = await self._ask(lambda: self._client.hmget(_key(key, "records"), list(pod_uids)))
         return [record or b"" for record in found]
-
-    async def publish(self, operator: str, messages: Sequence[bytes]) -> None:
-        await self._ask(lambda: self._publish(_channel(operator), messages))
-
-    async def _publish(self, channel: str, messages: Sequence[bytes]) -> None:
-        if self._address.kind == "cluster":
-            for message in messages:
-                await self._client.publish(channel, message)
-            return
-        async with self._client.pipeline(transaction=False) as pipe:
-            for message in messages:
-                pipe.publish(channel, message)
-            await pipe.execute()
 
     async def listen(self, operator: str, receive: Callable[[bytes], None]) -> None:
         while True:
@@ -126,7 +112,7 @@ class RedisStore:
         async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
             await subscription.subscribe(_channel(operator))
             while True:
-                message = await subscription.get_message(timeout=CALL_SECONDS / 2)
+                message = await subscription.get_message(timeout=connection.CALL_SECONDS / 2)
                 if message is not None and message["type"] == "message":
                     receive(message["data"])
 
@@ -139,85 +125,73 @@ class RedisStore:
     async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         return (await self._run_all(script, [(keys, arguments)]))[0]
 
-    async def _run_all(self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]) -> list[Any]:
-        if not calls:
-            return []
-        try:
-            answers = await self._ask(lambda: self._eval(script, calls))
-        except _Unloaded:
-            self._shas[script] = await self._ask(lambda: self._client.script_load(script))
-            answers = await self._ask(lambda: self._eval(script, calls))
-        return list(answers)
+    async def _run_all(self, script: str, calls: Sequence[_Call]) -> list[Any]:
+        replies = await self._try_all(script, calls)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise fault_of(reply) from None
+        return replies
 
-    async def _eval(self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]) -> list[Any]:
-        sha = self._shas.get(script)
-        if sha is None:
-            raise _Unloaded
-        try:
-            if self._address.kind == "cluster" or len(calls) == 1:
-                return [await self._client.evalsha(sha, len(keys), *keys, *arguments) for keys, arguments in calls]
-            async with self._client.pipeline(transaction=False) as pipe:
-                for keys, arguments in calls:
-                    pipe.evalsha(sha, len(keys), *keys, *arguments)
-                return list(await pipe.execute())
-        except errors.NoScriptError:
-            raise _Unloaded from None
+    async def _try_all(self, script: str, calls: Sequence[_Call], before: Sequence[_Command] = ()) -> list[Any]:
+        """Replies or errors of the commands `before` and then of the script, in one round trip."""
+        sha = self._shas.get(script) or await self._load(script)
+        evals = [("EVALSHA", sha, len(keys), *keys, *arguments) for keys, arguments in calls]
+        replies = await self._together([*before, *evals])
+        if any(isinstance(reply, errors.NoScriptError) for reply in replies):
+            await self._load(script)
+            again = [place for place, reply in enumerate(replies) if isinstance(reply, errors.NoScriptError)]
+            for place, reply in zip(
+                again, await self._together([evals[place - len(before)] for place in again]), strict=True
+            ):
+                replies[place] = reply
+        return replies
+
+    async def _load(self, script: str) -> str:
+        sha = self._shas[script] = str(await self._ask(lambda: self._client.script_load(script)))
+        return sha
+
+    async def _together(self, commands: Sequence[_Command]) -> list[Any]:
+        replies: list[Any] = []
+        for first in range(0, len(commands), MOST_TOGETHER):
+            replies += await self._ask(functools.partial(self._send, commands[first : first + MOST_TOGETHER]))
+        return replies
+
+    async def _send(self, commands: Sequence[_Command]) -> list[Any]:
+        async with self._client.pipeline(transaction=False) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            replies: list[Any] = await pipe.execute(raise_on_error=False)
+        return replies
 
     async def _ask(self, call: Callable[[], Any]) -> Any:
         try:
-            return await asyncio.wait_for(call(), CALL_SECONDS)
+            return await asyncio.wait_for(call(), connection.CALL_SECONDS)
         except TimeoutError:
-            raise StoreFault("StoreUnavailable", f"the store did not answer within {CALL_SECONDS:g} s") from None
+            raise StoreFault(
+                "StoreUnavailable", f"the store did not answer within {connection.CALL_SECONDS:g} s"
+            ) from None
         except _FAULTS as error:
             raise fault_of(error) from None
-
-
-class _Unloaded(Exception):
-    """The server does not know the script (yet, or any more)."""
-
-
-def _client(address: StoreAddress, password: str, ca_file: str | None) -> Any:
-    common: dict[str, Any] = {
-        "username": address.user or None,
-        "password": password or None,
-        "socket_timeout": CALL_SECONDS,
-        "socket_connect_timeout": CALL_SECONDS,
-        # A connection that the server has closed meanwhile is opened anew, once; other faults are the caller's matter.
-        "retry": Retry(NoBackoff(), 1),
-        "protocol": 2,
-    }
-    if address.tls:
-        common |= {"ssl": True, "ssl_ca_certs": ca_file, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
-    if address.kind == "cluster":
-        nodes = [ClusterNode(host, port) for host, port in address.hosts]
-        return redis.RedisCluster(startup_nodes=nodes, **common)
-    common |= {"max_connections": CONNECTIONS, "db": address.database}
-    if address.kind == "sentinel":
-        watchers = {name: common[name] for name in ("socket_timeout", "socket_connect_timeout", "retry", "protocol")}
-        sentinel: Any = redis.Sentinel
-        return sentinel(list(address.hosts), sentinel_kwargs=watchers, **common).master_for(address.service)
-    host, port = address.hosts[0]
-    return redis.Redis(host=host, port=port, **common)
 
 
 def _any_node() -> str:
     return str(redis.RedisCluster.RANDOM)
 
 
-def _check(info: Mapping[str, Any]) -> None:
-    version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
-    if version < OLDEST_VERSION:
-        wanted = ".".join(map(str, OLDEST_VERSION))
-        raise StoreFault(
-            "StoreTooOld", f"the store is version {info['redis_version']}; Forefill needs {wanted} or newer"
-        )
-    policy = info.get("maxmemory_policy", "noeviction")
-    if info.get("maxmemory", 0) and policy != "noeviction":
-        raise StoreFault("StoreEvicts", f"the store's maxmemory-policy is {policy}; it must be noeviction")
-
-
 def _key(key: str, what: str) -> str:
     return f"{PREFIX}{{{key}}}:{what}"
+
+
+def _owner_and_records(key: str) -> list[str]:
+    return [_key(key, "owner"), _key(key, "records")]
+
+
+def _written(batch: Batch) -> list[Any]:
+    """Arguments of the script that writes it."""
+    kept = [word for pair in batch.records.items() if pair[1] for word in pair]
+    forgotten = [pod_uid for pod_uid, record in batch.records.items() if not record]
+    published = [word for operator, message in batch.messages.items() for word in (_channel(operator), message)]
+    return [_named(batch.owner), len(kept), *kept, len(forgotten), *forgotten, *published]
 
 
 def _channel(operator: str) -> str:

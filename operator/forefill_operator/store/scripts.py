@@ -21,11 +21,12 @@ redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. epoch, 'PX', ARGV[2])
 return {epoch, redis.call('GET', KEYS[3]) == ARGV[3] and 1 or 0}
 """
 
-# KEYS owner; ARGV owner, lifetime.
+# KEYS owner, records; ARGV owner, lifetime, lifetime of the records.
 KEEP = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
 end
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """
 
@@ -37,23 +38,23 @@ end
 return redis.call('DEL', KEYS[1])
 """
 
-# KEYS owner, records; ARGV owner, lifetime of the records, then four a client: uid, record, channel, message.
+# KEYS owner, records; ARGV owner, n, n of uid and record in turn, m, m uids to forget, channel and message in turn.
+# Lua's stack takes some thousand arguments at once.
 WRITE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
 end
-for i = 3, #ARGV, 4 do
-  if ARGV[i + 1] == '' then
-    redis.call('HDEL', KEYS[2], ARGV[i])
-  else
-    redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+local function apply(command, first, last)
+  for i = first, last, 1000 do
+    redis.call(command, KEYS[2], unpack(ARGV, i, math.min(i + 999, last)))
   end
 end
-redis.call('PEXPIRE', KEYS[2], ARGV[2])
-for i = 3, #ARGV, 4 do
-  if ARGV[i + 3] ~= '' then
-    redis.call('PUBLISH', ARGV[i + 2], ARGV[i + 3])
-  end
+local kept = 2 + ARGV[2]
+apply('HSET', 3, kept)
+local forgotten = kept + 1 + ARGV[kept + 1]
+apply('HDEL', kept + 2, forgotten)
+for i = forgotten + 1, #ARGV, 2 do
+  redis.call('PUBLISH', ARGV[i], ARGV[i + 1])
 end
 return 1
 """

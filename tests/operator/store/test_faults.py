@@ -8,7 +8,7 @@ import pytest
 from tests.operator.store.conftest import Server, free_port
 
 from forefill_operator.store.address import parse
-from forefill_operator.store.interface import Owner, StoreFault, Write
+from forefill_operator.store.interface import Batch, Outcome, Owner, StoreFault
 from forefill_operator.store.redis_store import RedisStore
 
 KEY = "ai/llm"
@@ -18,6 +18,21 @@ async def fault(call: Callable[[], Awaitable[object]]) -> StoreFault:
     with pytest.raises(StoreFault) as caught:
         await call()
     return caught.value
+
+
+def reasons(outcomes: list[Outcome]) -> list[str]:
+    """What stood against each batch, nothing for those that were written."""
+    return [outcome.reason if isinstance(outcome, StoreFault) else "" for outcome in outcomes]
+
+
+async def test_a_server_that_forgot_the_scripts_is_told_them_again(server: Server) -> None:
+    store = server.store()
+    await store.claim(KEY, "a", "life")
+    assert await store.write([Batch(KEY, Owner("a", 1), {"uid-1": b"first"})]) == [True]
+    await store._client.script_flush()
+    assert await store.write([Batch(KEY, Owner("a", 1), {"uid-1": b"second"})], {"b": b"message"}) == [True]
+    assert await store.records(KEY) == {"uid-1": b"second"}
+    await store.close()
 
 
 async def test_nobody_listens(tmp_path: Path) -> None:
@@ -42,9 +57,9 @@ async def test_a_server_that_ends_and_comes_back_is_used_again(server: Server) -
 async def test_a_full_server_says_so_and_keeps_what_it_has(server: Server) -> None:
     store = server.store()
     await store.claim(KEY, "a", "life")
-    assert await store.write(KEY, Owner("a", 1), [Write("uid-1", b"first")])
+    assert await store.write([Batch(KEY, Owner("a", 1), {"uid-1": b"first"})]) == [True]
     await store._client.config_set("maxmemory", 1)
-    assert (await fault(lambda: store.write(KEY, Owner("a", 1), [Write("uid-1", b"second")]))).reason == "StoreFull"
+    assert reasons(await store.write([Batch(KEY, Owner("a", 1), {"uid-1": b"second"})])) == ["StoreFull"]
     await store._client.config_set("maxmemory", 0)
     assert await store.records(KEY) == {"uid-1": b"first"}
     await store.close()
@@ -80,7 +95,9 @@ async def test_a_user_of_our_documentation_has_enough_rights(server: Server) -> 
     assert await store.beat("a") == ("a",)
     assert await store.life()
     await store.claim(KEY, "a", "life")
-    assert await store.write(KEY, Owner("a", 1), [Write("uid-1", b"first", "b", b"message")])
+    assert await store.write([Batch(KEY, Owner("a", 1), {"uid-1": b"first"}, {"b": b"one"})], {"b": b"two"}) == [True]
+    assert await store.keep({KEY: 1}, "a") == {KEY}
+    assert await store.some_records(KEY, ["uid-1"]) == [b"first"]
     for used in (admin, store):
         await used.close()
 
@@ -89,6 +106,10 @@ async def test_a_key_of_another_kind_is_garbled(server: Server) -> None:
     store = server.store()
     await store._client.set(f"forefill:1:{{{KEY}}}:records", "text")
     await store.claim(KEY, "a", "life")
+    await store.claim("ai/other", "a", "life")
+    batches = [Batch(key, Owner("a", 1), {"uid-1": b"first"}) for key in (KEY, "ai/other")]
+    assert reasons(await store.write(batches)) == ["StoreGarbled", ""]
+    assert await store.records("ai/other") == {"uid-1": b"first"}
     assert (await fault(lambda: store.records(KEY))).reason == "StoreGarbled"
     await store._client.set(f"forefill:1:{{{KEY}}}:owner", "no epoch here")
     assert (await fault(lambda: store.owners([KEY]))).reason == "StoreGarbled"

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 from forefill_operator.store import interface
-from forefill_operator.store.interface import Claim, Owner, Store, Write
+from forefill_operator.store.interface import Batch, Claim, Owner, Store
 
 KEY = "ai/llm"
 
@@ -48,26 +48,43 @@ async def test_records_count_as_whole_only_in_the_life_in_which_somebody_said_so
 
 async def test_only_the_owner_of_this_epoch_may_write(store: Store) -> None:
     await store.claim(KEY, "a", "life")
-    write = Write("uid-1", b"first")
-    assert await store.write(KEY, Owner("b", 1), [write]) is False
-    assert await store.write(KEY, Owner("a", 2), [write]) is False
+    records = {"uid-1": b"first", "uid-2": b"\x00\xff"}
+    assert await store.write([Batch(KEY, Owner("b", 1), records), Batch(KEY, Owner("a", 2), records)]) == [False, False]
     assert await store.records(KEY) == {}
-    assert await store.write(KEY, Owner("a", 1), [write, Write("uid-2", b"\x00\xff")]) is True
+    assert await store.write([Batch(KEY, Owner("a", 1), records)]) == [True]
     assert await store.records(KEY) == {"uid-1": b"first", "uid-2": b"\x00\xff"}
     assert await store.some_records(KEY, ["uid-1", "uid-3"]) == [b"first", b""]
 
 
 async def test_an_empty_record_is_forgotten(store: Store) -> None:
     await store.claim(KEY, "a", "life")
-    await store.write(KEY, Owner("a", 1), [Write("uid-1", b"first"), Write("uid-2", b"second")])
-    assert await store.write(KEY, Owner("a", 1), [Write("uid-1")]) is True
+    await store.write([Batch(KEY, Owner("a", 1), {"uid-1": b"first", "uid-2": b"second"})])
+    assert await store.write([Batch(KEY, Owner("a", 1), {"uid-1": b""})]) == [True]
     assert await store.records(KEY) == {"uid-2": b"second"}
 
 
 async def test_records_of_one_policy_are_not_anothers(store: Store) -> None:
     await store.claim(KEY, "a", "life")
-    await store.write(KEY, Owner("a", 1), [Write("uid-1", b"first")])
+    await store.write([Batch(KEY, Owner("a", 1), {"uid-1": b"first"})])
     assert await store.records("ai/other") == {}
+
+
+async def test_batches_of_many_policies_are_written_together_each_by_its_own_owner(store: Store) -> None:
+    keys = [f"ai/policy-{number}" for number in range(300)]
+    for key in keys[::2]:
+        await store.claim(key, "a", "life")
+    batches = [Batch(key, Owner("a", 1), {"uid-1": key.encode()}) for key in keys]
+    assert await store.write(batches) == [number % 2 == 0 for number in range(300)]
+    assert [await store.some_records(key, ["uid-1"]) for key in keys[:3]] == [[b"ai/policy-0"], [b""], [b"ai/policy-2"]]
+
+
+async def test_a_batch_holds_as_many_records_as_a_policy_has_clients(store: Store) -> None:
+    await store.claim(KEY, "a", "life")
+    records = {f"uid-{number}": b"record" for number in range(20_000)}
+    assert await store.write([Batch(KEY, Owner("a", 1), records)]) == [True]
+    assert await store.records(KEY) == records
+    assert await store.write([Batch(KEY, Owner("a", 1), dict.fromkeys(records, b""))]) == [True]
+    assert await store.records(KEY) == {}
 
 
 async def test_an_owner_that_keeps_its_policies_has_them_past_their_time(store: Store) -> None:
@@ -87,10 +104,9 @@ async def test_what_is_written_for_another_operator_reaches_it(store: Store) -> 
     try:
         await asyncio.sleep(0.2)
         await store.claim(KEY, "a", "life")
-        await store.publish("b", [b"one", b"two"])
-        assert await store.write(KEY, Owner("a", 1), [Write("uid-1", b"r", "b", b"three")]) is True
-        assert await store.write(KEY, Owner("a", 9), [Write("uid-1", b"r", "b", b"never")]) is False
-        await store.publish("nobody", [b"lost"])
+        assert await store.write([], {"b": b"one"}) == []
+        writes = [Batch(KEY, Owner("a", 9), {}, {"b": b"never"}), Batch(KEY, Owner("a", 1), {}, {"b": b"three"})]
+        assert await store.write(writes, {"b": b"two", "nobody": b"lost"}) == [False, True]
         assert [await asyncio.wait_for(received.get(), 5.0) for _ in range(3)] == [b"one", b"two", b"three"]
         assert received.empty()
     finally:
