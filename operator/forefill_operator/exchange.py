@@ -84,9 +84,10 @@ class Exchange:
         for key in sorted(mine - replica.owned.keys()):
             if (owner := owners.get(key)) is None or owner.operator == name:
                 await self._take(key, life)
-        for key in replica.owned.keys() - await self._store.keep(replica.owned, name):
-            _log.warning("%s is served by another operator now", key)
-            replica.drop(key)
+        # What is owned may change whenever the store is waited for.
+        owned = dict(replica.owned)
+        for key in owned.keys() - await self._store.keep(owned, name):
+            self._lost(key, owned[key])
         await self._confirm(life)
         for key, asked in replica.awaited.take_slow(self._clock()).items():
             await self._repeat(key, asked)
@@ -104,6 +105,9 @@ class Exchange:
             except records.BadRecord as bad:
                 _log.warning("a record of %s can't be read: %s", key, bad)
                 claim = claim._replace(continuous=False)
+        if key not in self._replica.policies:
+            await self._store.release(key, Owner(self._replica.name, claim.epoch))
+            return
         self._replica.adopt(key, claim.epoch, found, whole=claim.continuous, now=self._clock())
         if not claim.continuous:
             self._unconfirmed.add(key)
@@ -111,18 +115,23 @@ class Exchange:
 
     async def _give(self, key: str) -> None:
         await self.flush()
-        owner = Owner(self._replica.name, self._replica.owned[key])
-        self._replica.drop(key)
-        await self._store.release(key, owner)
+        epoch = self._replica.owned.get(key)
+        if epoch is not None:
+            self._replica.drop(key)
+            await self._store.release(key, Owner(self._replica.name, epoch))
+
+    def _lost(self, key: str, epoch: int) -> None:
+        """Unless it has been claimed anew meanwhile."""
+        if self._replica.owned.get(key) == epoch:
+            _log.warning("%s is served by another operator now", key)
+            self._replica.drop(key)
 
     async def _confirm(self, life: str) -> None:
         """What was taken over with gaps is whole when the leases of unrecorded grants have ended."""
-        for key in list(self._unconfirmed):
-            if key not in self._replica.owned:
-                self._unconfirmed.discard(key)
-            elif self._replica.is_whole(key, self._clock()):
-                await self._store.confirm(key, life)
-                self._unconfirmed.discard(key)
+        self._unconfirmed &= self._replica.owned.keys()
+        for key in [key for key in self._unconfirmed if self._replica.is_whole(key, self._clock())]:
+            await self._store.confirm(key, life)
+            self._unconfirmed.discard(key)
 
     async def _record_everything(self, life: str) -> None:
         """The store may have lost writes; whoever owns a policy still knows all of its grants."""
@@ -176,8 +185,7 @@ class Exchange:
                 self._recorded(mail.granted.get(batch.key, []))
             elif outcome is False:
                 self._metrics.refused()
-                _log.warning("%s is served by another operator now", batch.key)
-                replica.drop(batch.key)
+                self._lost(batch.key, batch.owner.epoch)
         for outcome in outcomes:
             if isinstance(outcome, StoreFault):
                 raise outcome

@@ -73,8 +73,12 @@ class Target:
                 await self.process.wait()
 
     def usage(self) -> Usage:
+        """Raises BenchFailed for an operator that has ended."""
         assert self.process is not None
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        except FileNotFoundError:
+            raise BenchFailed(f"an operator ended meanwhile: {self.last_words()}") from None
         return Usage((int(fields[11]) + int(fields[12])) / _TICKS, int(fields[21]) * _PAGE)
 
     def figures(self, name: str) -> list[float]:

@@ -33,7 +33,7 @@ def fault_of(error: Exception) -> StoreFault:
         return StoreFault("StoreReadOnly", f"the store is a replica that takes no writes: {said}")
     if isinstance(error, errors.NoPermissionError):
         return StoreFault("StoreForbids", f"the store's user may not do what Forefill needs: {said}")
-    if isinstance(error, (errors.ConnectionError, errors.TimeoutError, OSError)):
+    if isinstance(error, (errors.ConnectionError, errors.TimeoutError, errors.RedisClusterException, OSError)):
         return StoreFault("StoreUnavailable", f"the store can't be reached: {said}")
     for word, (reason, sentence) in _REASONS.items():
         if word in said:

@@ -22,7 +22,7 @@ RECORD_MILLISECONDS = 86_400_000
 LISTEN_AGAIN_SECONDS = 0.5
 _OWNER_MILLISECONDS = int(OWNER_SECONDS * 1000)
 # Everything that a call may raise when the store misbehaves; ValueError: an answer of the wrong shape.
-_FAULTS = (errors.RedisError, OSError, ValueError, LookupError)
+_FAULTS = (errors.RedisError, errors.RedisClusterException, OSError, ValueError, LookupError)
 # A script's keys and arguments; a command's words.
 _Call = tuple[Sequence[str], Sequence[Any]]
 _Command = tuple[Any, ...]
@@ -77,8 +77,9 @@ class RedisStore:
             (_owner_and_records(key), [_named(Owner(operator, epoch)), _OWNER_MILLISECONDS, RECORD_MILLISECONDS])
             for key, epoch in owned.items()
         ]
+        keys = list(owned)
         answers = await self._run_all(scripts.KEEP, calls)
-        return {key for key, kept in zip(owned, answers, strict=True) if kept}
+        return {key for key, kept in zip(keys, answers, strict=True) if kept}
 
     async def release(self, key: str, owner: Owner) -> None:
         await self._run(scripts.RELEASE, [_key(key, "owner")], [_named(owner)])
@@ -109,6 +110,8 @@ class RedisStore:
         await self._client.aclose()
 
     async def _subscribed(self, operator: str, receive: Callable[[bytes], None]) -> None:
+        # A cluster's client knows no server to subscribe at before its first call.
+        await self._client.initialize()
         async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
             await subscription.subscribe(_channel(operator))
             while True:

@@ -98,6 +98,15 @@ async def test_an_owner_that_keeps_its_policies_has_them_past_their_time(store: 
     assert await store.keep({KEY: 1, "ai/other": 1}, "a") == {KEY}
 
 
+async def test_what_is_owned_may_change_while_the_store_is_asked_to_keep_it(store: Store) -> None:
+    await store.claim(KEY, "a", "life")
+    owned = {KEY: 1}
+    keeping = asyncio.create_task(store.keep(owned, "a"))
+    await asyncio.sleep(0)
+    owned.clear()
+    assert await keeping == {KEY}
+
+
 async def test_what_is_written_for_another_operator_reaches_it(store: Store) -> None:
     received: asyncio.Queue[bytes] = asyncio.Queue()
     listening = asyncio.create_task(store.listen("b", received.put_nowait))
