@@ -15,7 +15,7 @@ from bench.simulate import declared, doorman, gap, lies, picture, stability, ste
 
 from forefill_lab.simulator.demand import Unusable
 
-CONTROLLERS = "static,max-min,ewma,forefill,central"
+CONTROLLERS = f"static,max-min,ewma,{gap.WITHOUT_RECALL},forefill,central"
 
 
 def main(arguments: Sequence[str]) -> int:

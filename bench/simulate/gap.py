@@ -6,11 +6,28 @@ from pathlib import Path
 from bench.simulate import pairs, servegen
 from bench.simulate.policies import policy
 
+from forefill_lab.simulator.controllers.base import Scene
+from forefill_lab.simulator.controllers.fleet import Fleet
 from forefill_lab.simulator.simulate import Simulation
 from forefill_lab.simulator.totals import Totals
+from forefill_operator.controller import Controller, Deliveries
+from forefill_operator.policy import TokenPolicy
 
-BASE, BOUND = "ewma", "central"
+BASE, BOUND, WITHOUT_RECALL = "ewma", "central", "forefill without recall"
 Results = dict[str, list[Totals]]
+
+
+class Unrecalled(Controller):
+    """Asks nobody to give anything back: raises wait for what is free, queues for the pool."""
+
+    def put_policy(self, policy: TokenPolicy, now: float, *, is_new: bool = False) -> Deliveries:
+        sendings = super().put_policy(policy, now, is_new=is_new)
+        self.books[policy.key].issuer.most_rounds = 0
+        return sendings
+
+
+def without_recall(scene: Scene) -> Fleet:
+    return Fleet(scene, lambda first_start: Unrecalled(first_start=first_start))
 
 
 def measure(
@@ -35,6 +52,7 @@ def measure(
                 seed=seed,
                 warm_up=servegen.WARM_UP_SECONDS,
                 capacity=work.capacity,
+                make=without_recall if name == WITHOUT_RECALL else None,
             )
             for _ in simulation.run():
                 pass

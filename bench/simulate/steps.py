@@ -31,8 +31,9 @@ def shape(share: float, load: float, phase: float) -> Demand:
 
 @dataclass(frozen=True)
 class Reaction:
-    """Seconds from the step until the rate is 95 % of the new fair share, and until the tokens served in CALM seconds
-    are 95 % of it (or of what came in them, if that was less). 0: it was there when the step came.
+    """Seconds from the step until the rate is 95 % of the new fair share (max-min: no more than is asked for), and
+    until the tokens served in CALM seconds are 95 % of it (or of what came in them, if that was less). 0: it was there
+    when the step came.
     """
 
     rate: float
@@ -45,7 +46,7 @@ def reaction(controller: str, share: float, load: float, phase: float, told: boo
     at, extra = STEP_AT + phase, share * load * CAPACITY
     declarations = [Declaration(at - 60.0, 0, at, float(SECONDS - at), extra * (SECONDS - at))] if told else []
     demands = [2 * extra] + [(1 - share) * load * CAPACITY / (CLIENTS - 1)] * (CLIENTS - 1)
-    fair = allocation.split(CAPACITY, [allocation.Claim(rate) for rate in demands])[0]
+    fair = min(allocation.split(CAPACITY, [allocation.Claim(rate) for rate in demands])[0], demands[0])
     simulation = Simulation(policy(CAPACITY), wanted, controller, declarations=declarations)
     first, served, rates = int(at / TICK), [0.0], []
     for tick in simulation.run():
