@@ -5,9 +5,9 @@ from math import fsum
 
 from forefill_operator import selection
 from forefill_operator.client import Client
-from forefill_operator.demand import Demand
+from forefill_operator.holdings import take_word
 from forefill_operator.issuer import NEGLIGIBLE, Deliveries, Issuer
-from forefill_operator.learning import Learning, claimed_envelope, confirmed_envelope
+from forefill_operator.learning import Learning
 from forefill_operator.ledger import Ledger
 from forefill_operator.load.readings import Fault
 from forefill_operator.member import Member
@@ -16,7 +16,8 @@ from forefill_operator.planner import Planner
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.reaction import Reaction
 from forefill_operator.shaping import Load
-from forefill_protocol.messages import Down, Holding, PolicyReport, Refused
+from forefill_operator.transfers import Transfers
+from forefill_protocol.messages import Ack, Down, Holding, PolicyReport, Refused
 
 
 class Book:
@@ -27,6 +28,7 @@ class Book:
         self.load_faults: Mapping[str, Fault] = {}
         self.issuer = Issuer(self.planner, learning, now)
         self.reaction = Reaction(self.planner, self.issuer)
+        self.transfers = Transfers(self.planner, self.issuer)
         # A dict, since sets of names have another order in every process.
         self._urgent: dict[str, None] = {}
         self._changed = False
@@ -42,11 +44,11 @@ class Book:
 
     @property
     def load(self) -> Load | None:
-        return self.planner.load
+        return self.planner.shaper.load
 
     @load.setter
     def load(self, load: Load | None) -> None:
-        self.planner.load = load
+        self.planner.shaper.load = load
 
     @property
     def learning(self) -> Learning:
@@ -79,7 +81,7 @@ class Book:
         if refused := self._refusal(client):
             return refused
         member = self._member(client)
-        self._take_word(member, holding, now)
+        take_word(self.planner, self.issuer, member, holding, now)
         self._heard(member, 0, now)
         return self.issuer.grant(member, now)
 
@@ -98,18 +100,20 @@ class Book:
             self._changed = True
         return self._answer(member, entry.early or client.pod_uid in self._urgent, now)
 
-    def acknowledge(self, pod_uid: str, sequence: int, generation: int, now: float) -> Deliveries:
-        """The client's bucket runs at this grant: what earlier ones held beyond it is free."""
+    def acknowledge(self, pod_uid: str, ack: Ack, now: float) -> Deliveries:
+        """The client's bucket runs at this grant: what it held or gave up beyond that is free."""
         member = self.members.get(pod_uid)
         if member is None:
             return []
-        self._acknowledge(member, sequence, generation, now)
-        return self.issuer.pump(now) + self.reaction.ask_on(now)
+        self._acknowledge(member, ack.grant_sequence, ack.policy_generation, now)
+        lumps = self.transfers.brought(pod_uid, ack.grant_sequence, ack.tokens, now)
+        return lumps + self.issuer.pump(now) + self.reaction.ask_on(now)
 
     def disconnected(self, pod_uid: str) -> None:
         """The stream is gone; the lease runs on."""
         if member := self.members.get(pod_uid):
             member.connected = False
+            self.transfers.forget(pod_uid)
 
     def ended(self, pod_uid: str, now: float) -> Deliveries:
         """The pod is known to have ended: what it held is free at once."""
@@ -180,6 +184,7 @@ class Book:
         self.planner.forget(member, now)
         self._urgent.pop(uid, None)
         self.reaction.forget(uid)
+        self.transfers.forget(uid)
 
     def _holds_nothing(self, pod_uid: str) -> bool:
         account = self.ledger.accounts.get(pod_uid)
@@ -211,25 +216,6 @@ class Book:
             self.planner.welcome(member, len(self.members), self.issuer.open_to(member, now))
             self._urgent[member.client.pod_uid] = None
 
-    def _take_word(self, member: Member, holding: Holding, now: float) -> None:
-        uid, spec = member.client.pod_uid, self.policy.spec
-        account = self.ledger.accounts.get(uid)
-        if account is None and holding.grant_sequence > 0 and now < self.learning.until:
-            confirmed = confirmed_envelope(holding, spec, self.learning, now)
-            self.ledger.issue(uid, confirmed, now)
-            # Until its first report, a client of an earlier operator is taken to need what it holds.
-            self.planner.expect(member, Demand(request=confirmed.rate, reactive=confirmed.rate), now)
-            self.planner.promise(member, confirmed.rate)
-            is_granted = confirmed.rate >= holding.fill_rate
-        else:
-            self.ledger.acknowledge(uid, holding.grant_sequence, now)
-            is_granted = account is not None and account.knows(holding.grant_sequence)
-        if not is_granted:
-            self.ledger.claim(uid, claimed_envelope(holding, spec, len(self.members), now), now)
-        member.brings(holding.grant_sequence)
-        if holding.policy_uid == self.policy.uid:
-            member.generation = holding.policy_generation
-
     def _acknowledge(self, member: Member, sequence: int, generation: int, now: float) -> None:
         self.reaction.acknowledged(member.client.pod_uid, sequence)
         member.acknowledge(sequence, generation)
@@ -249,5 +235,5 @@ class Book:
         sendings: Deliveries = [(member.client.pod_uid, self.issuer.grant(member, now, lump))]
         if in_a_hurry:
             self.issuer.hurried.pop(member.client.pod_uid, None)
-            sendings += self.reaction.make_room(member, now)
+            sendings += self.reaction.make_room(member, now) + self.transfers.begin(member, now)
         return sendings + self.issuer.pump(now)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from forefill_operator.demand import SHORTEST_WINDOW_SECONDS, Demand, believed, surprise
+from forefill_operator.demand import SHORTEST_WINDOW_SECONDS, Demand, believed, lately, surprise
 from forefill_operator.member import Member
 from forefill_operator.spec import Spec
 from forefill_operator.work import Work
@@ -12,8 +12,8 @@ from forefill_protocol.messages import PolicyReport
 
 # Declared work is planned for this long before it begins, so that its rate is in place.
 LEAD_SECONDS = 2.0
-# Demand above the forecast is taken to go on for this long, unless it is told of again.
-SURPRISED_SECONDS = 3.0
+# Demand above the forecast is taken to go on for this long, unless it is told of again so much later.
+SURPRISED_SECONDS, AGAIN_SECONDS = 3.0, 1.0
 
 
 class Moments:
@@ -54,7 +54,9 @@ def surprised(member: Member, demand: Demand, entry: PolicyReport, spec: Spec, n
     interval = spec.report.interval_seconds
     rate, perhaps = surprise(entry, mean, spread, interval, spec.fill_rate.max)
     if rate > 0.0:
-        lasts = interval if member.surprised_until > now else SURPRISED_SECONDS
+        if member.surprised_until <= now:
+            member.surprised_from = now
+        lasts = interval if now >= member.surprised_from + AGAIN_SECONDS else SURPRISED_SECONDS
         member.surprised_until = now + lasts
         member.level = mean + rate
         member.work += (Work(now, now + lasts, rate),)
@@ -65,7 +67,8 @@ def goes_on(member: Member, entry: PolicyReport, spec: Spec, now: float) -> None
     """Forecasts follow a new level in some windows: as far as the end of this one bears it out, it counts on."""
     interval = spec.report.interval_seconds
     mean, _ = believed(entry, member.window, member.appraisal)
-    member.level = min(member.level, entry.offered / max(entry.window_seconds, SHORTEST_WINDOW_SECONDS))
+    seconds, offered = lately(entry)
+    member.level = min(member.level, offered / max(seconds, SHORTEST_WINDOW_SECONDS))
     if member.level > mean:
         member.surprised_until = now + interval
         member.work += (Work(now, now + interval, member.level - mean),)

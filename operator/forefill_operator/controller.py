@@ -148,7 +148,7 @@ class Controller:
         book = self._book(ack.policy)
         if isinstance(book, Refused):
             return []
-        return book.acknowledge(pod_uid, ack.grant_sequence, ack.policy_generation, now)
+        return book.acknowledge(pod_uid, ack, now)
 
     def goodbye(self, pod_uid: str, now: float) -> Deliveries:
         """The pod ends by its own word: its grants are free at once."""

@@ -102,6 +102,13 @@ def trust_in(appraisal: Appraisal) -> float:
     return appraisal.trust if appraisal.verdict == "None" else 0.0
 
 
+def lately(entry: PolicyReport) -> tuple[float, float]:
+    """Seconds, and tokens offered in them: the last second or two where the sidecar tells of it, else the part."""
+    if entry.recent_seconds > 0.0:
+        return entry.recent_seconds, entry.recent_offered
+    return entry.window_seconds, entry.offered
+
+
 def surprise(
     entry: PolicyReport, mean: float, spread: float, interval_seconds: float, highest_rate: float
 ) -> tuple[float, float]:
@@ -110,11 +117,11 @@ def surprise(
     What chance explains is only possible: a part of a window strays by the root of its length from what the whole one
     does, and `spread` is 1.64 standard deviations of that.
     """
-    excess = entry.offered - mean * entry.window_seconds
+    seconds, offered = lately(entry)
+    excess = offered - mean * seconds
     if excess <= 0.0:
         return 0.0, 0.0
-    usual = spread / SPREAD_DEVIATIONS * sqrt(interval_seconds * max(entry.window_seconds, SHORTEST_WINDOW_SECONDS))
+    usual = spread / SPREAD_DEVIATIONS * sqrt(interval_seconds * max(seconds, SHORTEST_WINDOW_SECONDS))
     certainty = min(max((excess / usual - CHANCE) / CHANCE, 0.0), 1.0) if usual > 0.0 else 1.0
-    seconds = min(max(entry.window_seconds, SHORTEST_WINDOW_SECONDS), SURPRISE_SECONDS)
-    rate = min(excess / seconds, highest_rate)
+    rate = min(excess / min(max(seconds, SHORTEST_WINDOW_SECONDS), SURPRISE_SECONDS), highest_rate)
     return certainty * rate, (1.0 - certainty) * rate

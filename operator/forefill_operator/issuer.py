@@ -13,6 +13,7 @@ from forefill_operator.member import Member
 from forefill_operator.planner import Planner
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.pool import Pool
+from forefill_operator.recall import MOST_ROUNDS
 from forefill_protocol.messages import Assignment, Down, Recall
 
 # Room smaller than this part of what a waiting client is to get is left to grow, rather than pushed in crumbs.
@@ -29,8 +30,11 @@ Deliveries = list[tuple[str, Down]]
 
 class Issuer:
     """`waiting` holds the clients whose grant is below their plan until others have given way: those in a hurry first,
-    then in their order. `hurried` counts how often others were asked for the sake of each.
+    then in their order. `hurried` counts how often others were asked for the sake of each, `most_rounds` at most for
+    one report.
     """
+
+    most_rounds = MOST_ROUNDS
 
     def __init__(self, planner: Planner, learning: Learning, now: float) -> None:
         self.planner = planner
@@ -78,11 +82,14 @@ class Issuer:
             self.hurried.pop(uid, None)
         return granted
 
-    def recall(self, member: Member, rate: float, now: float, reason: str) -> Recall:
-        """Take back what the member holds above `rate`; it is free once the member has acknowledged."""
+    def recall(self, member: Member, rate: float, now: float, reason: str, tokens: float = 0.0) -> Recall:
+        """Take back what the member holds above `rate`, and up to so many tokens.
+
+        They are free once the member has acknowledged.
+        """
         uid, held = member.client.pod_uid, member.assignment
         assert held is not None
-        message = Recall(policy=self.policy.key, grant_sequence=member.next_sequence(), fill_rate=rate, reason=reason)
+        message = Recall(self.policy.key, member.next_sequence(), rate, reason, tokens)
         self.ledger.cut(uid, message.grant_sequence, rate, now)
         falls = tuple((at, min(fallen, rate)) for at, fallen in member.falls)
         member.granted(grants.recalled(held, message), falls)

@@ -20,8 +20,8 @@ class Member:
 
     `planned` is the rate it is to get, tokens/s; `window` what the running window has brought so far, `forecast` the
     mean that the client itself expects of the next one, `work` what it has declared, or what took its forecast by
-    surprise: to `level`, tokens/s, until `surprised_until`. `generation` of the policy is acknowledged; what is said of
-    grants before `current_from` is of the past.
+    surprise: to `level`, tokens/s, from `surprised_from` until `surprised_until`. `generation` of the policy is
+    acknowledged; what is said of grants before `current_from` is of the past.
     """
 
     __slots__ = (
@@ -43,6 +43,7 @@ class Member:
         "report",
         "selected",
         "sequence",
+        "surprised_from",
         "surprised_until",
         "window",
         "work",
@@ -58,7 +59,7 @@ class Member:
         self.appraisal: Appraisal | None = None
         self.forecast: float | None = None
         self.window = Window()
-        self.surprised_until = -inf
+        self.surprised_from = self.surprised_until = -inf
         self.level = 0.0
         self.work: tuple[Work, ...] = ()
         self.assignment: Assignment | None = None
@@ -111,6 +112,10 @@ class Member:
         while self.falls and self.falls[0][0] <= now:
             (_, self.fallen), *rest = self.falls
             self.falls = tuple(rest)
+
+    def spare(self, tokens: float) -> float:
+        """How many of the tokens that the client says are spare may be: no more than its bucket can hold."""
+        return min(tokens, self.assignment.burst) if self.assignment and not self.is_judged else 0.0
 
     def rate_seconds(self) -> float:
         return self.report.interval_seconds + REPORT_MARGIN_SECONDS if self.report else 0.0

@@ -1,13 +1,12 @@
 """What is believed of the clients of one policy, and what follows from it: each one's rate. Pure: `now` is given."""
 
 from collections.abc import Iterable, Mapping
-from math import fsum, nan
+from math import nan
 
 import numpy as np
 from msgspec.structs import replace
 
-from forefill_operator import plan, shaping
-from forefill_operator.aggregate import Aggregate
+from forefill_operator import plan
 from forefill_operator.appraisal import Appraiser
 from forefill_operator.classes import Groups
 from forefill_operator.coming import LEAD_SECONDS, Moments, goes_on, surprised
@@ -17,7 +16,7 @@ from forefill_operator.pace import Pace, pace_of
 from forefill_operator.plan import Plan
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.roster import Roster
-from forefill_operator.shaping import Inputs, Load, ShapingState, Terms
+from forefill_operator.shaper import Shaper
 from forefill_operator.work import believed_work, declared, declared_rate
 from forefill_protocol.messages import PolicyReport
 
@@ -32,20 +31,14 @@ MOST_STEPS = 16
 
 
 class Planner:
-    """`load` is the resource's, None while nobody measures it. `state` is what shaping remembers."""
-
     def __init__(self, policy: TokenPolicy) -> None:
         self.roster = Roster()
         self.appraiser = Appraiser(policy.spec)
-        self.aggregate = Aggregate(policy.spec.forecast.quantile)
-        self.load: Load | None = None
-        self.state = ShapingState()
+        self.shaper = Shaper(policy)
         self.plan: Plan
         self._requested = self._promised = 0.0
         # Newcomers since the newest plan.
         self.welcomed: set[str] = set()
-        self._weight_prediction = policy.spec.weights.prediction.initial
-        self._scored_at = float("-inf")
         self._moments = Moments()
         self.configure(policy, {})
 
@@ -53,6 +46,7 @@ class Planner:
         """Serve this policy: its classes may be others, and its bounds."""
         self.policy = policy
         self.appraiser.configure(policy.spec)
+        self.shaper.policy = policy
         self.groups = Groups(policy)
         for uid, member in members.items():
             self.roster.group[self.roster.row_of(uid)] = self.groups.index_of(member.client)
@@ -102,6 +96,7 @@ class Planner:
         row = self.roster.row_of(client.pod_uid)
         self.roster.weight[row] = member.priority
         self.roster.judge(row, member.appraisal.verdict)
+        self.roster.spared(row, member.spare(entry.spare_tokens), now)
         self.roster.latency[row] = entry.upstream_seconds.p95 if entry.upstream_seconds else nan
         if not entry.early:
             self.roster.offered[row] = member.window.rate_of(member.window.offered)
@@ -132,9 +127,12 @@ class Planner:
     def helped(self, member: Member, lump_tokens: float, now: float) -> None:
         """Tokens went to what is believed to wait still."""
         row = self.roster.row_of(member.client.pod_uid)
-        rows = np.array([row])
-        self.roster.waiting[row] = float(self.roster.backlog(rows, now)[0]) - lump_tokens
+        self.roster.waiting[row] = self.waiting(member, now) - lump_tokens
         self.roster.heard_at[row] = now
+
+    def waiting(self, member: Member, now: float) -> float:
+        """Tokens that still wait at this client."""
+        return float(self.roster.backlog(np.array([self.roster.row_of(member.client.pod_uid)]), now)[0])
 
     def backlogs(self, now: float) -> list[tuple[float, str]]:
         """Tokens that still wait and for whom, most first; only the first few."""
@@ -173,7 +171,7 @@ class Planner:
                 self.meet(member)
         self._declare(members.values(), now)
         rows = self.roster.fresh(now)
-        terms = self._shape(rows, now)
+        terms = self.shaper.shape(self.roster, rows, now)
         self.plan = plan.plan(self.policy, self.roster, rows, self.groups.all, terms, reserved, now)
         self.welcomed.clear()
         for member in members.values():
@@ -193,42 +191,6 @@ class Planner:
                 rate = declared_rate(member.work, now, now + LEAD_SECONDS)
                 self.roster.declared[self.roster.row_of(member.client.pod_uid)] = rate
 
-    def _shape(self, rows: "np.typing.NDArray[np.intp]", now: float) -> Terms:
-        roster = self.roster
-        known = rows[roster.known[rows]]
-        backlog = roster.backlog(rows, now) / self.policy.spec.report.interval_seconds
-        requested = fsum((roster.request[rows] + backlog + roster.declared[rows]).tolist())
-        self._score(fsum(roster.offered[known].tolist()), requested, now)
-        latencies = roster.latency[known]
-        latencies = latencies[~np.isnan(latencies)]
-        inputs = Inputs(
-            requested=requested,
-            weight_prediction=self._weight_prediction,
-            load=self.load,
-            latency_p95=float(np.median(latencies)) if len(latencies) else None,
-            admitted=fsum(roster.admitted[known].tolist()),
-        )
-        terms, self.state = shaping.shape(self.policy.spec, inputs, self.state, now)
-        return self._advanced(terms, (len(rows) - len(known)) / max(len(rows), 1))
-
-    def _advanced(self, terms: Terms, part: float) -> Terms:
-        """That part of the clients has not told of a whole window: it is lent its share of max until it has."""
-        if self.policy.spec.fill_rate.surplus == "Hold":
-            return terms
-        advance = min(part * self.policy.spec.fill_rate.max, terms.ceiling - terms.adjusted)
-        return replace(terms, lent=max(terms.lent, advance))
-
-    def _score(self, offered: float, requested: float, now: float) -> None:
-        """Once an interval: how the last prediction of the total did, and what a predicted token is to count for."""
-        spec = self.policy.spec
-        if now < self._scored_at + spec.report.interval_seconds:
-            return
-        self._scored_at = now
-        predicted = min(requested, spec.fill_rate.max)
-        self.aggregate.observe(offered, now)
-        self.aggregate.predict(predicted)
-        self._weight_prediction = self.aggregate.weight(spec.fill_rate.base, predicted, spec.weights.prediction)
-
     @property
     def pace(self) -> Pace:
         return pace_of(len(self.roster.rows))
@@ -241,9 +203,7 @@ class Planner:
 
     def available(self) -> float:
         """What there is to divide now: a larger request has raised the target by the formula."""
-        terms = shaping.terms_of(
-            self.policy.spec, max(self._requested, 0.0), self._weight_prediction, self.plan.terms.load, self.state
-        )
+        terms = self.shaper.terms_of(self._requested, self.plan.terms.load)
         most = plan.available_rate(terms, self.plan.reserved, self.policy.spec.fill_rate.max)
         return max(most - self.plan.pool_rate, 0.0)
 
@@ -270,7 +230,7 @@ class Planner:
 
     def welcome(self, member: Member, clients: int, room: float) -> None:
         """A newcomer gets an equal share, and a part of the room: others may greet in the same moment."""
-        terms = self._advanced(self.plan.terms, 1.0)
+        terms = self.shaper.advanced(self.plan.terms, 1.0)
         most = plan.available_rate(terms, self.plan.reserved, self.policy.spec.fill_rate.max)
         self.promise(member, max(min(most / max(clients, 1), WELCOME_PART * room), 0.0))
         self.welcomed.add(member.client.pod_uid)

@@ -4,7 +4,7 @@ Its rate is taken out of what the plan hands out, so that tokens from it are nev
 leased out as rates would come too late for bursts of a second or two; lumps come with the answer.
 """
 
-POOL_SHARE, LEAST_POOL_SHARE, POOL_SECONDS = 0.05, 0.01, 3.0
+POOL_SHARE, LEAST_POOL_SHARE, POOL_SECONDS = 0.05, 0.0025, 3.0
 
 
 class Pool:
@@ -25,6 +25,10 @@ class Pool:
         tokens = self.tokens_at(now)
         self.rate, self.depth, self._at = rate, min(POOL_SECONDS, most_seconds) * rate, now
         self._tokens = min(tokens, self.depth)
+
+    def add(self, tokens: float, now: float) -> None:
+        """Tokens that somebody gave up and nobody needs any more; what does not fit is lost."""
+        self._tokens, self._at = min(self.tokens_at(now) + tokens, self.depth), max(now, self._at)
 
     def draw(self, wanted: float, now: float) -> float:
         """Tokens for one client's verified backlog, which are gone from the pool."""

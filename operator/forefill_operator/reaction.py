@@ -7,7 +7,7 @@ from forefill_operator.member import Member
 from forefill_operator.planner import Planner
 
 # A pool that is fuller than this gives to whoever is known to wait, without being asked.
-HELP_FROM = 0.5
+HELP_FROM = 0.05
 
 
 class Reaction:
@@ -51,9 +51,9 @@ class Reaction:
         """The member was granted what fits; recall what it needs beyond that, and let it wait before all others."""
         uid, issuer, roster = member.client.pod_uid, self.issuer, self.planner.roster
         needed = (member.planned or 0.0) - member.rate - issuer.room(now)
-        if needed <= NEGLIGIBLE * issuer.policy.spec.fill_rate.max:
-            return []
         rounds = issuer.hurried.get(uid, 0)
+        if needed <= NEGLIGIBLE * issuer.policy.spec.fill_rate.max or rounds >= issuer.most_rounds:
+            return []
         issuer.hurried[uid] = rounds + 1
         rows, planned = self._planned()
         recalls: Deliveries = []
@@ -70,7 +70,7 @@ class Reaction:
         """Those who were recalled have given what they could; whoever is still in a hurry asks the next ones."""
         sendings: Deliveries = []
         for uid, rounds in list(self.issuer.hurried.items()):
-            if not self._recalled.get(uid) and rounds < recall.MOST_ROUNDS:
+            if not self._recalled.get(uid) and rounds < self.issuer.most_rounds:
                 sendings += self.make_room(self.issuer.members[uid], now)
         return sendings
 

@@ -14,6 +14,8 @@ _NUMBERS = {
     "spread": 0.0,
     "declared": 0.0,
     "waiting": 0.0,
+    "spare": 0.0,
+    "spared_at": 0.0,
     "heard_at": 0.0,
     "weight": 1.0,
     "granted": 0.0,
@@ -27,7 +29,8 @@ _NUMBERS = {
 class Roster:
     """Rates are tokens/s, `latency` seconds (NaN: none), `verdict` an index into VERDICTS.
 
-    `request` and `reactive` are without backlog: of that `waiting` tokens were there at `heard_at`.
+    `request` and `reactive` are without backlog: of that `waiting` tokens were there at `heard_at`, and `spare` tokens
+    that the client could do without at `spared_at`.
 
     A client takes part in plans until `fresh_until`, monotonic seconds; `known` says whether it has said what it needs.
     `granted` is the rate of its newest grant.
@@ -40,6 +43,8 @@ class Roster:
     spread: NDArray[np.float64]
     declared: NDArray[np.float64]
     waiting: NDArray[np.float64]
+    spare: NDArray[np.float64]
+    spared_at: NDArray[np.float64]
     heard_at: NDArray[np.float64]
     weight: NDArray[np.float64]
     granted: NDArray[np.float64]
@@ -89,6 +94,16 @@ class Roster:
         """Tokens that may still wait: what was told, less what the rate has served since beyond the usual demand."""
         served = np.maximum(self.granted[rows] - self.request[rows], 0.0) * (now - self.heard_at[rows])
         return np.maximum(self.waiting[rows] - served, 0.0)
+
+    def spare_at(self, rows: NDArray[np.intp], burst_seconds: float, now: float) -> NDArray[np.float64]:
+        """Tokens that may be spare: what was told, and what the rate has brought since beyond the usual demand."""
+        granted = self.granted[rows]
+        earned = np.maximum(granted - self.request[rows], 0.0) * (now - self.spared_at[rows])
+        return np.minimum(self.spare[rows] + earned, burst_seconds * granted)
+
+    def spared(self, row: int, tokens: float, now: float) -> None:
+        """So many are spare now."""
+        self.spare[row], self.spared_at[row] = tokens, now
 
     def silent(self, now: float) -> list[str]:
         """Clients that have a row and take no part."""

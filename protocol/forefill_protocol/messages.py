@@ -76,6 +76,9 @@ class PolicyReport(Struct, frozen=True, omit_defaults=True):
 
     `would_wait` and `would_refuse` are what of `offered` enforcement would have held up and turned away, tokens; both
     are 0 while it is enforced.
+
+    `spare_tokens` of the bucket are not needed soon: a recall may ask for them. Where the window surprised, the last
+    `recent_seconds` of it, or somewhat more, brought `recent_offered`.
     """
 
     policy: PolicyName
@@ -97,6 +100,9 @@ class PolicyReport(Struct, frozen=True, omit_defaults=True):
     restored: bool = False
     would_wait: Amount = 0.0
     would_refuse: Amount = 0.0
+    spare_tokens: Amount = 0.0
+    recent_seconds: Seconds = 0.0
+    recent_offered: Amount = 0.0
 
 
 class Hello(Message, frozen=True, omit_defaults=True, tag="hello"):
@@ -122,6 +128,7 @@ class Report(Message, frozen=True, omit_defaults=True, tag="report"):
 class Ack(Message, frozen=True, omit_defaults=True, tag="ack"):
     """The sidecar's bucket runs at this grant, under this generation of the policy.
 
+    `tokens` were taken out of the bucket for the recall of this sequence, never more than it asked for.
     `ca_fingerprint` names the CA bundle that its next connection will trust.
     """
 
@@ -129,6 +136,7 @@ class Ack(Message, frozen=True, omit_defaults=True, tag="ack"):
     grant_sequence: Count
     policy_generation: Count
     ca_fingerprint: ShortText = ""
+    tokens: Amount = 0.0
 
 
 class Renew(Message, frozen=True, omit_defaults=True, tag="renew"):
@@ -269,13 +277,14 @@ class Recall(Message, frozen=True, omit_defaults=True, tag="recall"):
     """The operator needs part of a grant back now: run at `fill_rate` for the rest of it, and acknowledge.
 
     `grant_sequence` is a new one. The envelope stays as it was otherwise, and lies nowhere above `fill_rate`: later
-    steps and the safe rate are at most that.
+    steps and the safe rate are at most that. Up to `tokens` of the bucket are asked for, too, as far as they are spare.
     """
 
     policy: PolicyName
     grant_sequence: Count
     fill_rate: Amount
     reason: Sentence = ""
+    tokens: Amount = 0.0
 
 
 class Refused(Message, frozen=True, omit_defaults=True, tag="refused"):

@@ -15,6 +15,7 @@ class Counts:
     recalls: int = 0
     lumps: int = 0
     lump_tokens: float = 0.0
+    given_tokens: float = 0.0
     declared_tokens: float = 0.0
     scored_windows: int = 0
     covered_windows: int = 0

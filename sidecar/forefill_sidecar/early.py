@@ -15,13 +15,19 @@ Reason = Literal["demand", "queue", "slack", "declared"]
 REASONS: Final[tuple[Reason, ...]] = ("demand", "queue", "slack", "declared")
 
 LOOK_SECONDS: Final = 1.0
-GAP_SECONDS: Final = 1.0
-MOST_A_WINDOW: Final = 3
+# Waiting requests are looked at, and told of, sooner.
+SOON_SECONDS: Final = 0.05
+GAP_SECONDS: Final = 0.1
+MOST_A_WINDOW: Final = 10
 # A band is looked at up to ten times a window; wider by this, it is left about as often by chance as looked at once.
 WIDENED: Final = 1.4
 # A queue that the bucket serves within this is soon gone.
-QUEUE_SECONDS: Final = 1.0
+QUEUE_SECONDS: Final = 0.25
 GROWN: Final = 1.25
+# Where telling of a queue brought less than this part of it at once, nobody has more: the next time is so many times
+# as far away.
+HELPFUL: Final = 0.5
+LONGER: Final = 2.0
 SLACK_FROM: Final = 0.5
 SLACK_SHARE: Final = 0.5
 SLACK_GAP_WINDOWS: Final = 3.0
@@ -64,13 +70,16 @@ class Watch:
     """What was told early in the running window, and when more may be. `told_backlog` is what the last report said."""
 
     quiet_until: float = -inf
+    queue_from: float = -inf
+    queue_gap: float = GAP_SECONDS
     slack_from: float = -inf
     reported: int = 0
     excess: float = 0.0
     told_excess: float = 0.0
     told_backlog: float = 0.0
-    # Seconds and tokens of the window when it was last looked at.
-    seen: tuple[float, float] = (0.0, 0.0)
+    # Tokens of the windows before, and two moments LOOK_SECONDS apart or more with all that had come by then.
+    ended_offered: float = 0.0
+    seen: tuple[tuple[float, float], tuple[float, float]] | None = None
 
     def reason(self, now: float, running: Running, predictor: Predictor, quantile: float, news: bool) -> Reason | None:
         """Why to report now; None when there is no need, or none again so soon."""
@@ -78,10 +87,10 @@ class Watch:
             return None
         if news:
             return "declared"
-        if running.backlog > GROWN * self.told_backlog + QUEUE_SECONDS * running.fill_rate:
+        if self._queue_counts(now, running):
             return "queue"
         granted = running.fill_rate * running.elapsed
-        lately = self._lately(running)
+        lately = self._last_second(now, running)
         if lately.offered > lately.fill_rate * max(lately.elapsed, LOOK_SECONDS):
             band = predictor.band(quantile)
             return "demand" if band and self._exceeds(running, lately, band) else None
@@ -90,13 +99,28 @@ class Watch:
             return "slack" if band and running.offered < lowest(running, band) else None
         return None
 
-    def _lately(self, running: Running) -> Running:
-        """What came since the last look."""
-        (elapsed, offered), self.seen = self.seen, (running.elapsed, running.offered)
-        part = (running.elapsed - elapsed) / running.elapsed if running.elapsed > 0.0 else 1.0
-        return running._replace(
-            elapsed=running.elapsed - elapsed, offered=running.offered - offered, declared=part * running.declared
-        )
+    def _queue_counts(self, now: float, running: Running) -> bool:
+        self.told_backlog = min(self.told_backlog, running.backlog)
+        if running.backlog <= 0.0:
+            self.queue_from, self.queue_gap = -inf, GAP_SECONDS
+        grown = running.backlog > GROWN * self.told_backlog + QUEUE_SECONDS * running.fill_rate
+        return grown and now >= self.queue_from
+
+    def lately(self, now: float, running: Running) -> tuple[float, float]:
+        """Seconds, a second or two, and the tokens that came in them."""
+        total = self.ended_offered + running.offered
+        if self.seen is None:
+            begun = (now - running.elapsed, self.ended_offered)
+            self.seen = (begun, begun)
+        if now >= self.seen[1][0] + LOOK_SECONDS:
+            self.seen = (self.seen[1], (now, total))
+        since, offered = self.seen[0]
+        return now - since, total - offered
+
+    def _last_second(self, now: float, running: Running) -> Running:
+        seconds, offered = self.lately(now, running)
+        part = min(seconds / running.elapsed, 1.0) if running.elapsed > 0.0 else 1.0
+        return running._replace(elapsed=seconds, offered=offered, declared=part * running.declared)
 
     def _exceeds(self, running: Running, lately: Running, band: Band) -> bool:
         """The window, or its last second, lies above the band, and by more than was told already."""
@@ -116,10 +140,19 @@ class Watch:
         self.reported += 1
         self.quiet_until = now + GAP_SECONDS
         self.told_backlog = running.backlog
+        if reason == "queue":
+            self.queue_from = now + self.queue_gap
+            self.queue_gap = min(LONGER * self.queue_gap, running.interval)
         if reason == "demand":
             self.told_excess = self.excess
         if reason == "slack":
             self.slack_from = now + SLACK_GAP_WINDOWS * running.interval
 
-    def window_ended(self, backlog: float) -> None:
-        self.reported, self.told_excess, self.told_backlog, self.seen = 0, 0.0, backlog, (0.0, 0.0)
+    def helped(self, tokens: float) -> None:
+        """So many came at once."""
+        if tokens >= HELPFUL * self.told_backlog:
+            self.queue_from, self.queue_gap = -inf, GAP_SECONDS
+
+    def window_ended(self, backlog: float, offered: float) -> None:
+        self.reported, self.told_excess, self.told_backlog = 0, 0.0, backlog
+        self.ended_offered += offered

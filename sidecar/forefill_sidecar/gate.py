@@ -89,6 +89,10 @@ class Gate:
         self.shadow.add(now, tokens)
         self._turn()
 
+    def take_out(self, now: float, tokens: float) -> float:
+        """Give up so many of the bucket's tokens, or what there is; answers how many."""
+        return self.bucket.settle(now, tokens, max_debt=0.0)
+
     def ask(
         self,
         now: float,

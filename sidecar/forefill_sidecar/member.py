@@ -1,21 +1,20 @@
 """One policy of a pod: what it forecasts, what it reports, and at what rate its bucket runs. Pure: `now` is given."""
 
-import logging
 from dataclasses import dataclass, field
 from math import inf
 
 from forefill_protocol import messages
 from forefill_sidecar.acknowledgements import Outstanding
 from forefill_sidecar.counts import Counts
-from forefill_sidecar.early import LOOK_SECONDS, Reason, Running, Watch
+from forefill_sidecar.early import SOON_SECONDS, Reason, Running, Watch
 from forefill_sidecar.forecast.predictor import Predictor
 from forefill_sidecar.lessons import Lessons
 from forefill_sidecar.meter import Window
 from forefill_sidecar.port import Port
 from forefill_sidecar.profile import Profile
+from forefill_sidecar.spare import spare_tokens
+from forefill_sidecar.succession import succeeding
 from forefill_sidecar.tenure import Allowance, Tenure
-
-_log = logging.getLogger("forefill.agent")
 
 
 @dataclass(slots=True)
@@ -55,24 +54,27 @@ class Member:
 
     def close_window(self, now: float, wall_time: float | None = None) -> messages.PolicyReport:
         """End the window: learn from it, forecast the next, and say so. `wall_time` is Unix seconds, where known."""
+        recent = self.watch.lately(now, self._running(now)) if self.watch.reported else (0.0, 0.0)
         window, lessons = self.listener.meter.close(now), self._lessons
         lessons.add(window)
+        self.watch.window_ended(window.backlog, lessons.offered)
         lessons.teach(self.predictor, self.profile, self.settings, now, wall_time)
         self.closed_at, self.report_due = now, now + self.settings.report_interval_seconds
-        self.watch.window_ended(window.backlog)
-        entry = self._entry(now, window, early=False)
+        entry = self._entry(now, window, recent, early=False)
         lessons.forecast = entry.forecasts[0]
         return entry
 
     def close_part(self, now: float, reason: Reason) -> messages.PolicyReport:
         """Report early what the window has brought since the last report. Its forecasts stay those that were made."""
-        self.watch.told(now, reason, self._running(now))
+        running = self._running(now)
+        self.watch.told(now, reason, running)
+        recent = self.watch.lately(now, running)
         self.counts.early_reports[reason] += 1
         window = self.listener.meter.close(now)
         self._lessons.add(window)
-        return self._entry(now, window, early=True)
+        return self._entry(now, window, recent, early=True)
 
-    def _entry(self, now: float, window: Window, early: bool) -> messages.PolicyReport:
+    def _entry(self, now: float, window: Window, recent: tuple[float, float], early: bool) -> messages.PolicyReport:
         held, expectations = self.tenure.assignment, self.listener.expectations
         coming = expectations.coming(now)
         expectations.reported()
@@ -99,17 +101,20 @@ class Member:
             early=early,
             would_wait=shadow.would_wait - told[0],
             would_refuse=shadow.would_refuse - told[1],
+            spare_tokens=spare_tokens(now, self.listener, self.predictor, self.settings),
+            recent_seconds=recent[0],
+            recent_offered=recent[1],
         )
 
     # Early reports
 
     def look(self, now: float) -> Reason | None:
-        """Why to report before the window ends; cheap, and looks at most once in LOOK_SECONDS."""
+        """Why to report before the window ends; cheap, and looks at most once in SOON_SECONDS."""
         if now < self._look_at:
             return None
-        self._look_at = now + LOOK_SECONDS
+        self._look_at = now + SOON_SECONDS
         # Without a lease nobody answers, and right before its end the window is reported anyhow.
-        if self.report_due - now < LOOK_SECONDS or self.watch.is_quiet(now) or self.tenure.state(now) != "active":
+        if self.report_due - now < SOON_SECONDS or self.watch.is_quiet(now) or self.tenure.state(now) != "active":
             return None
         expectations, horizon = self.listener.expectations, self.settings.forecast.horizon_windows
         news = expectations.news_at <= now + horizon * self.settings.report_interval_seconds
@@ -168,21 +173,28 @@ class Member:
             self.counts.lumps += 1
             self.counts.lump_tokens += assignment.lump_tokens
             self.listener.gate.add(now, assignment.lump_tokens)
+            self.watch.helped(assignment.lump_tokens)
 
     def recall(self, recall: messages.Recall, now: float) -> messages.Ack | None:
-        """Run at the lower rate at once. None, and nothing to acknowledge, when there is no grant."""
+        """Run at the lower rate, and give up tokens, at once. None, and nothing to acknowledge, without a grant."""
         held = self.tenure.recall(recall)
         if held is None:
             return None
         self.counts.recalls += 1
         self.enforce(now)
         self.outstanding.acknowledged(held)
-        return self._ack(held)
+        spare = spare_tokens(now, self.listener, self.predictor, self.settings) if recall.tokens else 0.0
+        given = self.listener.gate.take_out(now, min(recall.tokens, spare))
+        self.counts.given_tokens += given
+        return self._ack(held, given)
 
     @staticmethod
-    def _ack(held: messages.Assignment) -> messages.Ack:
+    def _ack(held: messages.Assignment, given_tokens: float = 0.0) -> messages.Ack:
         return messages.Ack(
-            policy=held.policy, grant_sequence=held.grant_sequence, policy_generation=held.policy_generation
+            policy=held.policy,
+            grant_sequence=held.grant_sequence,
+            policy_generation=held.policy_generation,
+            tokens=given_tokens,
         )
 
     def restore(self, assignment: messages.Assignment, counted_from: float, now: float) -> None:
@@ -199,20 +211,9 @@ class Member:
         if self.profile:
             self.profile.take(self.settings.cost.routes)
             self.profile.arrivals.user_header = settings.forecast.user_header.lower().encode()
-        if _model(settings) != _model(self.settings):
-            self._forecast_with(settings)
+        self.predictor = succeeding(self.predictor, self.settings, settings, self.policy)
         self.settings = settings
         self.listener.configure(settings)
-
-    def _forecast_with(self, settings: messages.PolicySettings) -> None:
-        """Start over with another model, or windows of another length; the profile's days stay."""
-        season = self.predictor.season
-        season.interval_seconds = settings.report_interval_seconds
-        try:
-            self.predictor = Predictor(settings.forecast.model, settings.forecast.horizon_windows, season)
-        except ValueError as error:
-            # A newer operator may know models that this sidecar does not; the one it has serves on.
-            _log.warning("%s keeps forecasting with %s: %s", self.policy, self.predictor.name, error)
 
     def enforce(self, now: float) -> None:
         """Make the gate act as the tenure allows now. What is as it was is left alone, so that lump tokens last."""
@@ -227,8 +228,3 @@ class Member:
             gate.retune(now, allowance.fill_rate, allowance.burst)
         gate.open_to_all(allowance.kind == "open")
         gate.deny_all(allowance.kind == "denied")
-
-
-def _model(settings: messages.PolicySettings) -> tuple[str, int, float]:
-    """What a predictor is made from."""
-    return settings.forecast.model, settings.forecast.horizon_windows, settings.report_interval_seconds

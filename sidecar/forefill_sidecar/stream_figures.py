@@ -16,6 +16,7 @@ _COUNTERS: Final[Sequence[tuple[str, str, Callable[[Member], float]]]] = (
     ("recalls", "Grants of which the operator took part back.", lambda each: each.counts.recalls),
     ("lumps", "Grants that came with lump tokens.", lambda each: each.counts.lumps),
     ("lump_tokens", "Lump tokens put into the bucket.", lambda each: each.counts.lump_tokens),
+    ("given_tokens", "Tokens given up for clients whose requests waited.", lambda each: each.counts.given_tokens),
     ("declared_tokens", "Tokens of declared work that came.", lambda each: each.counts.declared_tokens),
     ("forecast_windows", "Windows whose forecast was scored.", lambda each: each.counts.scored_windows),
     ("covered_windows", "Scored windows at or below their p95.", lambda each: each.counts.covered_windows),

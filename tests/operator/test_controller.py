@@ -109,9 +109,9 @@ def test_a_raise_waits_for_the_acknowledgement_of_what_it_is_taken_from(controll
     ((uid, recalled),) = answered[1:]
     assert (uid, type(recalled)) == ("uid-1", Recall)
     assert isinstance(recalled, Recall)
-    assert recalled.fill_rate == pytest.approx(202.0)
+    assert recalled.fill_rate == pytest.approx(200.5)
     pushed = controller.ack("uid-1", Ack(KEY, recalled.grant_sequence, 1), 3.1)
-    assert [(uid, round(m.fill_rate, 6)) for uid, m in pushed if isinstance(m, Assignment)] == [("uid-2", 198.0)]
+    assert [(uid, round(m.fill_rate, 6)) for uid, m in pushed if isinstance(m, Assignment)] == [("uid-2", 199.5)]
 
 
 def test_a_goodbye_frees_what_the_pod_held(controller: Controller) -> None:

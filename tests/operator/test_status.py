@@ -6,7 +6,7 @@ from forefill_operator.client import Client
 from forefill_operator.learning import Learning
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.shaping import Load
-from forefill_protocol.messages import Holding
+from forefill_protocol.messages import Ack, Holding
 
 Make = Callable[..., TokenPolicy]
 
@@ -15,7 +15,7 @@ def test_a_status_says_totals_and_names_at_most_five_clients(make_policy: Make) 
     book = Book(make_policy(), Learning(), 0.0)
     for number in range(7):
         book.hello(Client("ai", "default", f"chat-{number}", f"uid-{number}"), Holding("ai/llm"), 0.0)
-    book.acknowledge("uid-0", 1, 1, 0.1)
+    book.acknowledge("uid-0", Ack("ai/llm", 1, 1), 0.1)
     told = status.manifest(status.status_of(book, None, 1, 0.2), {}, "2026-01-01T00:00:00Z")
     conditions = told.pop("conditions")
     assert [(c["type"], c["status"], c["reason"], c["lastTransitionTime"]) for c in conditions] == [

@@ -95,10 +95,19 @@ UP: dict[str, messages.Up] = {
     ),
     "report": REPORT,
     "report-early": EARLY,
+    "report-spare": msgspec.structs.replace(
+        REPORT,
+        entries=[
+            msgspec.structs.replace(
+                REPORT.entries[0], spare_tokens=12.5, recent_seconds=1.25, recent_offered=30.0, early=True
+            )
+        ],
+    ),
     "ack": messages.Ack(policy="ai/llm", grant_sequence=5, policy_generation=2),
     "ack-ca": messages.Ack(
         policy="ai/llm", grant_sequence=5, policy_generation=2, ca_fingerprint="0123456789abcdef0123456789abcdef"
     ),
+    "ack-tokens": messages.Ack(policy="ai/llm", grant_sequence=6, policy_generation=2, tokens=3.5),
     "renew": messages.Renew(token="a.b.c"),
     "goodbye": messages.Goodbye(reason="the pod ends"),
 }
@@ -115,6 +124,7 @@ DOWN: dict[str, messages.Down] = {
         inherited=INHERITED,
     ),
     "recall": messages.Recall(policy="ai/llm", grant_sequence=6, fill_rate=7.0, reason="another client's step"),
+    "recall-tokens": messages.Recall(policy="ai/llm", grant_sequence=6, fill_rate=7.0, tokens=4.0),
     "refused": messages.Refused(code=404, sentence="no policy ai/llm is known here", policy="ai/llm"),
     "bye": messages.Bye(reason="the operator restarts", reconnect_after_seconds=1.5),
 }

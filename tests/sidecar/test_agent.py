@@ -405,6 +405,47 @@ def test_a_recall_is_followed_and_acknowledged_at_once(pod: Pod) -> None:
     assert (pod.newest().grant_sequence, pod.member.counts.recalls) == (8, 1)
 
 
+@pytest.mark.parametrize(("asked", "given"), [(30.0, 30.0), (300.0, 80.0), (0.0, 0.0)])
+def test_a_recall_takes_out_what_the_bucket_can_spare(asked: float, given: float, pod: Pod) -> None:
+    leased(pod, lump_tokens=100.0)
+    # Half a second of the rate, 20 tokens, is kept.
+    pod.agent.receive(Recall(policy="ns/llm", grant_sequence=8, fill_rate=40.0, tokens=asked))
+    assert pod.sent == [Ack(policy="ns/llm", grant_sequence=8, policy_generation=2, tokens=given)]
+    bucket = pod.member.listener.gate.bucket
+    assert (bucket.tokens_at(pod.now), bucket.fill_rate, pod.member.counts.given_tokens) == (100.0 - given, 40.0, given)
+
+
+def test_a_pod_whose_requests_wait_gives_nothing_away(pod: Pod) -> None:
+    leased(pod, lump_tokens=100.0)
+    queue_up(pod, 150.0)
+    pod.agent.receive(Recall(policy="ns/llm", grant_sequence=8, fill_rate=40.0, tokens=50.0))
+    assert pod.sent == [Ack(policy="ns/llm", grant_sequence=8, policy_generation=2)]
+
+
+def test_nothing_is_spare_while_nothing_is_enforced(pod: Pod) -> None:
+    leased(pod, lump_tokens=100.0, mode="Observe")
+    pod.pass_seconds(INTERVAL)
+    assert pod.newest().spare_tokens == 0.0
+    pod.agent.receive(Recall(policy="ns/llm", grant_sequence=8, fill_rate=40.0, tokens=50.0))
+    assert pod.sent[-1] == Ack(policy="ns/llm", grant_sequence=8, policy_generation=2)
+
+
+def test_reports_say_what_is_spare_and_surprising_ones_what_came_lately(pod: Pod) -> None:
+    leased(pod, lump_tokens=100.0)
+    look(pod, 3.0)
+    queue_up(pod, 100.0)
+    look(pod, 1.0)
+    entry = pod.newest()
+    assert (entry.early, entry.spare_tokens, entry.recent_seconds, entry.recent_offered) == (True, 0.0, 1.0, 100.0)
+    pod.member.listener.meter.backlog = 0.0
+    look(pod, 6.0)
+    entry = pod.newest()
+    assert (entry.early, entry.spare_tokens) == (False, 80.0)
+    assert (entry.recent_seconds, entry.recent_offered) == (pytest.approx(1.0), 0.0)
+    pod.pass_seconds(INTERVAL)
+    assert (pod.newest().recent_seconds, pod.newest().recent_offered) == (0.0, 0.0)
+
+
 def test_a_recall_never_raises_a_rate(pod: Pod) -> None:
     leased(pod)
     pod.agent.receive(Recall(policy="ns/llm", grant_sequence=8, fill_rate=1000.0))
@@ -491,7 +532,7 @@ def test_nothing_is_reported_early_without_a_lease(pod: Pod) -> None:
 
 def test_nothing_is_reported_early_right_before_the_window_ends(pod: Pod) -> None:
     leased(pod)
-    pod.now += 9.5
+    pod.now += 9.96
     queue_up(pod, 100.0)
     pod.agent.look(pod.now)
     assert pod.reports() == []
@@ -514,11 +555,11 @@ def test_declared_work_that_is_far_away_waits_for_the_next_report(pod: Pod) -> N
     assert pod.reports() == []
 
 
-def test_a_request_that_waits_wakes_the_loop_once_a_second(pod: Pod) -> None:
+def test_a_request_that_waits_wakes_the_loop_twenty_times_a_second_at_most(pod: Pod) -> None:
     leased(pod)
     pod.agent.look(pod.now)
-    assert not pod.member.look_soon(pod.now + 0.5)
-    assert pod.member.look_soon(pod.now + 1.0)
+    assert not pod.member.look_soon(pod.now + 0.04)
+    assert pod.member.look_soon(pod.now + 0.05)
 
 
 def test_declared_work_that_came_is_not_learned_as_a_surprise(make_pod: Callable[..., Pod]) -> None:

@@ -51,6 +51,7 @@ def test_a_sidecar_without_an_answer_says_so(net: Any) -> None:
         "forefill_sidecar_recalls_total policy=ns/llm": 0.0,
         "forefill_sidecar_lumps_total policy=ns/llm": 0.0,
         "forefill_sidecar_lump_tokens_total policy=ns/llm": 0.0,
+        "forefill_sidecar_given_tokens_total policy=ns/llm": 0.0,
         "forefill_sidecar_declared_tokens_total policy=ns/llm": 0.0,
         "forefill_sidecar_forecast_windows_total policy=ns/llm": 0.0,
         "forefill_sidecar_covered_windows_total policy=ns/llm": 0.0,

@@ -57,6 +57,11 @@ class FlowGate(Gate):
         self.bucket.add(now, tokens)
         self.flow.serve(now)
 
+    def take_out(self, now: float, tokens: float) -> float:
+        taken = self.bucket.settle(now, tokens, max_debt=0.0)
+        self._earned -= taken
+        return taken
+
     def _switched(self) -> None:
         passes_all, denies_all = self.mode == "Observe" or self._is_open, self._is_denying
         if (passes_all, denies_all) != (self.flow.passes_all, self.flow.denies_all):

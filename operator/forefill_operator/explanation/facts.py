@@ -146,7 +146,7 @@ def policy_facts(book: Book, now: float) -> PolicyFacts:
         terms=plan.terms,
         prediction_bounds=(spec.weights.prediction.min, spec.weights.prediction.max),
         load_weight=spec.weights.load,
-        load_weight_growth=planner.state.growth,
+        load_weight_growth=planner.shaper.state.growth,
         load_faults=[f"{about} {fault.sentence}" for about, fault in book.load_faults.items()],
         reserved=plan.reserved,
         unknown=book.learning.unknown_at(now),
