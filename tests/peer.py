@@ -40,7 +40,9 @@ class Peer(WSListener):
         return await self.next()
 
     async def refused(self) -> tuple[int, str]:
-        answer = await self.next()
+        """The next answer, a refusal; assignments that are pushed meanwhile are passed over."""
+        while isinstance(answer := await self.next(), messages.Assignment):
+            pass
         assert isinstance(answer, messages.Refused), answer
         return answer.code, answer.sentence
 

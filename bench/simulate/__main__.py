@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     gaps.add_argument("--loads", type=_numbers, default=[0.85, 0.70], metavar="L,L")
     gaps.add_argument("--scales", type=_numbers, default=[1.0, 0.1], metavar="S,S", help="factors on all rates")
     gaps.add_argument("--seeds", type=int, default=10, metavar="N")
+    gaps.add_argument("--processes", type=int, default=1, metavar="N", help="seeds that run beside each other")
     gaps.add_argument("--hours", type=float, default=1.0, metavar="H")
     gaps.add_argument("--controllers", type=_names, default=_names(CONTROLLERS), metavar="NAME,NAME")
     gaps.set_defaults(act=_gap)
@@ -77,7 +78,9 @@ def _gap(options: argparse.Namespace) -> Iterator[str]:
         raise Unusable("set FOREFILL_DATA to the folder with the traces")
     for load in options.loads:
         for scale in options.scales:
-            results = gap.measure(Path(folder), load, scale, options.seeds, options.hours, options.controllers, _say)
+            results = gap.measure(
+                Path(folder), load, scale, options.seeds, options.hours, options.controllers, options.processes, _say
+            )
             yield f"Load {load:g}, rates x {scale:g}, {options.seeds} seeds of {options.hours:g} h:"
             yield ""
             yield from gap.table(results)

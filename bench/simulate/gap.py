@@ -1,9 +1,11 @@
 """How much of the gap from EWMA to one central bucket each controller closes, on the demand of the ServeGen clients."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from bench.simulate import pairs, servegen
+from bench.simulate.beside import side_by_side
 from bench.simulate.policies import policy
 
 from forefill_lab.simulator.controllers.base import Scene
@@ -37,29 +39,38 @@ def measure(
     seeds: int,
     hours: float,
     controllers: Sequence[str],
+    processes: int,
     say: Callable[[str], None],
 ) -> Results:
     """Totals by controller, one a seed; every controller gets the same arrivals."""
-    paths = servegen.clients(data)
+    run = partial(totals, servegen.clients(data), load, scale, hours, controllers)
     results: Results = {name: [] for name in controllers}
-    for seed in range(seeds):
-        work = servegen.workload(paths, load, hours, seed, scale)
-        for name in controllers:
-            simulation = Simulation(
-                policy(work.capacity.rates[0]),
-                work.demand,
-                name,
-                seed=seed,
-                warm_up=servegen.WARM_UP_SECONDS,
-                capacity=work.capacity,
-                make=without_recall if name == WITHOUT_RECALL else None,
-            )
-            for _ in simulation.run():
-                pass
-            totals = simulation.recorder.totals(name)
-            results[name].append(totals)
-            say(f"load {load:g} scale {scale:g} seed {seed} {name}: late {totals.late_share:.5f}")
+    for seed, found in enumerate(side_by_side(run, range(seeds), processes)):
+        for name, each in zip(controllers, found, strict=True):
+            results[name].append(each)
+            say(f"load {load:g} scale {scale:g} seed {seed} {name}: late {each.late_share:.5f}")
     return results
+
+
+def totals(
+    paths: Sequence[Path], load: float, scale: float, hours: float, controllers: Sequence[str], seed: int
+) -> list[Totals]:
+    work = servegen.workload(paths, load, hours, seed, scale)
+    found = []
+    for name in controllers:
+        simulation = Simulation(
+            policy(work.capacity.rates[0]),
+            work.demand,
+            name,
+            seed=seed,
+            warm_up=servegen.WARM_UP_SECONDS,
+            capacity=work.capacity,
+            make=without_recall if name == WITHOUT_RECALL else None,
+        )
+        for _ in simulation.run():
+            pass
+        found.append(simulation.recorder.totals(name))
+    return found
 
 
 def table(results: Results) -> Iterator[str]:

@@ -1,13 +1,12 @@
 """What lies gain the liar and cost the others: the same arrivals with and without each lie, over many seeds."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from bench.simulate import pairs, scenes
+from bench.simulate.beside import side_by_side
 from bench.simulate.policies import policy
 
 from forefill_lab.simulator.demand import Demand, demand
@@ -170,15 +169,13 @@ def outcomes(seeds: int, processes: int, say: Callable[[str], None]) -> Iterator
     """Every case with every seed."""
     names = list(dict.fromkeys(name for entry in ENTRIES for name in (entry.honest, entry.lying)))
     jobs = [(name, seed) for seed in range(seeds) for name in names]
-    pool: ProcessPoolExecutor | nullcontext[None]
-    pool = ProcessPoolExecutor(processes) if processes > 1 else nullcontext()
-    with pool as executor:
-        results = executor.map(outcome, *zip(*jobs, strict=True)) if isinstance(executor, Executor) else (
-            outcome(*job) for job in jobs
-        )  # fmt: skip
-        for job, result in zip(jobs, results, strict=True):
-            say(f"lies: {job[0]}, seed {job[1]}: {result.late((LIAR,)):.2f} % late")
-            yield job, result
+    for job, result in zip(jobs, side_by_side(_outcome, jobs, processes), strict=True):
+        say(f"lies: {job[0]}, seed {job[1]}: {result.late((LIAR,)):.2f} % late")
+        yield job, result
+
+
+def _outcome(job: tuple[str, int]) -> Outcome:
+    return outcome(*job)
 
 
 def _cells(before: Sequence[Outcome], after: Sequence[Outcome], clients: Sequence[int], sign: float) -> list[str]:
