@@ -15,6 +15,7 @@ from forefill_lab.chaos.faults import Fault
 from forefill_lab.chaos.scene import INTERVAL_SECONDS, LEASE_SECONDS, Scene, SceneFailed, Unplayable
 from forefill_lab.chaos.table import Outcome, markdown, written_into
 from forefill_lab.chaos.watch import Watch
+from forefill_lab.interruption import INTERRUPTED, until_interrupted
 
 FAULTS = (*PROCESSES, *ENVIRONMENT)
 # Before the fault everything must be whole; after it, it must be so within this time.
@@ -35,7 +36,11 @@ def main(arguments: Sequence[str]) -> int:
     if not chosen:
         print(f"chaos: no fault's name holds {options.only!r}", file=sys.stderr)
         return 2
-    outcomes = asyncio.run(_play_all(chosen))
+    try:
+        outcomes = asyncio.run(until_interrupted(_play_all(chosen)))
+    except asyncio.CancelledError:
+        print("chaos: interrupted; all its processes have ended", file=sys.stderr)
+        return INTERRUPTED
     print(json.dumps([asdict(each) for each in outcomes], indent=2) if options.json else markdown(outcomes))
     if options.write:
         options.write.write_text(written_into(options.write.read_text(), markdown(outcomes)))

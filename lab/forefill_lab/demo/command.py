@@ -3,9 +3,8 @@
 import argparse
 import asyncio
 import json
-import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
@@ -17,6 +16,7 @@ from forefill_lab.demo.fleet import CAPACITY
 from forefill_lab.demo.processes import DemoFailed
 from forefill_lab.demo.results import ON_TIME_SECONDS, Result
 from forefill_lab.demo.screen import Screen
+from forefill_lab.interruption import INTERRUPTED, until_interrupted
 
 SEED = 1
 SHORTEST_SECONDS, LONGEST_SECONDS = 2.0, 600.0
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     screen = Screen(to_error=options.json)
     try:
-        results = uvloop.run(_until_interrupted(_both(options.seconds, screen)))
+        results = uvloop.run(until_interrupted(_both(options.seconds, screen)))
         if options.json:
             print(json.dumps({key: asdict(result) for key, result in results.items()}))
         if options.picture:
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     except asyncio.CancelledError:
         print("forefill demo: interrupted; all its processes have ended", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     return 0
 
 
@@ -76,14 +76,6 @@ async def _both(seconds: float, screen: Screen) -> dict[str, Result]:
             results[phase.key] = await phases.run(phase, arrivals, seconds, show)
     screen.compare(results)
     return results
-
-
-async def _until_interrupted(work: Coroutine[None, None, dict[str, Result]]) -> dict[str, Result]:
-    """The first signal cancels the work, which then ends its processes; CancelledError follows."""
-    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, task.cancel)
-    return await task
 
 
 def _parser() -> argparse.ArgumentParser:

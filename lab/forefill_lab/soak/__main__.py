@@ -12,6 +12,7 @@ from pathlib import Path
 
 from forefill_lab.chaos.scene import SIDECARS, Scene, SceneFailed, Unplayable
 from forefill_lab.chaos.table import written_into
+from forefill_lab.interruption import INTERRUPTED, until_interrupted
 from forefill_lab.soak.picture import draw
 from forefill_lab.soak.run import PODS, Soak, Stage
 from forefill_lab.soak.slope import Slope, slope
@@ -31,10 +32,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--write", type=Path, metavar="FILE", help=f"put the result into it, and {PICTURE} beside it")
     options = parser.parse_args(arguments)
     try:
-        soak = asyncio.run(_run(options))
+        soak = asyncio.run(until_interrupted(_run(options)))
     except (SceneFailed, Unplayable) as failed:
         print(f"soak: {failed}", file=sys.stderr)
         return 2
+    except asyncio.CancelledError:
+        print("soak: interrupted; all its processes have ended", file=sys.stderr)
+        return INTERRUPTED
     slopes = {process: slope(soak.second_half(process)) for process in soak.resident}
     told = sentences(soak, slopes)
     print(json.dumps(_document(soak, slopes), indent=2) if options.json else told)
