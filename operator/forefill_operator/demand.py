@@ -33,18 +33,26 @@ class Demand(Struct, frozen=True, gc=False):
 
 
 class Window(Struct):
-    """The parts of a client's window, as its early reports and the last one tell of them: seconds and tokens."""
+    """The parts of a client's window, as its early reports and the last one tell of them: seconds and tokens.
+
+    Of what was offered enforcement would have held up `would_wait` and turned away `would_refuse`, in mode Observe.
+    """
 
     seconds: float = 0.0
     offered: float = 0.0
     admitted: float = 0.0
     refused: float = 0.0
+    would_wait: float = 0.0
+    would_refuse: float = 0.0
 
     def add(self, entry: PolicyReport) -> None:
         self.seconds += entry.window_seconds
         self.offered += entry.offered
         self.admitted += entry.admitted
         self.refused += entry.refused
+        refuse = min(entry.would_refuse, entry.offered)
+        self.would_refuse += refuse
+        self.would_wait += min(entry.would_wait, entry.offered - refuse)
 
     def rate_of(self, tokens: float) -> float:
         return tokens / max(self.seconds, SHORTEST_WINDOW_SECONDS)

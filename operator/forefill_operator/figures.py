@@ -15,7 +15,8 @@ class Figures(Struct, frozen=True):
 
     `held` includes `unknown`, what clients of an earlier operator may hold; between two plans it may count what has
     fallen by itself. `over_grant` is what of it exceeds max. `short` was offered in the last windows beyond what was
-    granted: in mode Observe what enforcement would have held up. `waiting` counts clients whose raise waits for room.
+    granted. In mode Observe enforcement would have held up `would_wait` of the last windows and turned away
+    `would_refuse`, as the sidecars count it. `waiting` counts clients whose raise waits for room.
     Trust and skill are means over live clients that are no newcomers, 1 and 0 while there are none; `anomalies` counts
     findings that stand, by kind.
     """
@@ -38,6 +39,8 @@ class Figures(Struct, frozen=True):
     weight_load: float
     pool_rate: float
     short: float
+    would_wait: float
+    would_refuse: float
     waiting: int
     trust: float
     trust_lowest: float
@@ -47,13 +50,9 @@ class Figures(Struct, frozen=True):
     anomalies: Mapping[str, int] = {}
 
 
-def _short(book: Book, now: float) -> float:
-    roster = book.planner.roster
-    rows = roster.fresh(now)
-    return float((roster.offered[rows] - roster.granted[rows]).clip(0.0).sum())
-
-
 def figures_of(book: Book, now: float) -> Figures:
+    roster = book.planner.roster
+    fresh = roster.fresh(now)
     unknown, highest = book.learning.unknown_at(now), book.policy.spec.fill_rate.max
     held, terms = book.ledger.held, book.plan.terms
     live = [member for member in book.members.values() if member.is_live(now)]
@@ -74,7 +73,9 @@ def figures_of(book: Book, now: float) -> Figures:
         lent=terms.lent,
         available=book.plan.available,
         pool_rate=book.plan.pool_rate,
-        short=_short(book, now),
+        short=float((roster.offered[fresh] - roster.granted[fresh]).clip(0.0).sum()),
+        would_wait=float(roster.would_wait[fresh].sum()),
+        would_refuse=float(roster.would_refuse[fresh].sum()),
         requested=terms.requested,
         predicted_total=terms.predicted_total,
         weight_prediction=terms.weight_prediction,

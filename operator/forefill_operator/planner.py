@@ -99,9 +99,9 @@ class Planner:
         self.roster.spared(row, member.spare(entry.spare_tokens), now)
         self.roster.latency[row] = entry.upstream_seconds.p95 if entry.upstream_seconds else nan
         if not entry.early:
-            self.roster.offered[row] = member.window.rate_of(member.window.offered)
-            self.roster.admitted[row] = member.window.rate_of(member.window.admitted)
-            member.window = Window()
+            window, member.window = member.window, Window()
+            for name in ("offered", "admitted", "would_wait", "would_refuse"):
+                getattr(self.roster, name)[row] = window.rate_of(getattr(window, name))
             self.roster.known[row] = True
 
     def due(self, now: float) -> list[str]:

@@ -21,6 +21,8 @@ _NUMBERS = {
     "granted": 0.0,
     "offered": 0.0,
     "admitted": 0.0,
+    "would_wait": 0.0,
+    "would_refuse": 0.0,
     "latency": nan,
     "fresh_until": -inf,
 }
@@ -33,7 +35,8 @@ class Roster:
     that the client could do without at `spared_at`.
 
     A client takes part in plans until `fresh_until`, monotonic seconds; `known` says whether it has said what it needs.
-    `granted` is the rate of its newest grant.
+    `granted` is the rate of its newest grant. `offered` and `admitted` are of its last whole window, and so is what of
+    it enforcement would have held up and turned away while the policy is observed.
     """
 
     __slots__ = ("_free", "group", "known", "rows", "uids", "verdict", *_NUMBERS)
@@ -50,6 +53,8 @@ class Roster:
     granted: NDArray[np.float64]
     offered: NDArray[np.float64]
     admitted: NDArray[np.float64]
+    would_wait: NDArray[np.float64]
+    would_refuse: NDArray[np.float64]
     latency: NDArray[np.float64]
     fresh_until: NDArray[np.float64]
 

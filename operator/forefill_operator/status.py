@@ -40,7 +40,10 @@ class BestModel(Struct, frozen=True, rename="camel"):
 
 
 class PolicyStatus(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Totals and conditions only. Rates are tokens/s; `load` in [0, 1] is left out while it is unknown."""
+    """Totals and conditions only. Rates are tokens/s; `load` in [0, 1] is left out while it is unknown.
+
+    `would_wait` and `would_refuse` are what enforcement would have done in the last windows, in mode Observe.
+    """
 
     conditions: list[Condition]
     observed_generation: int
@@ -50,6 +53,8 @@ class PolicyStatus(Struct, frozen=True, rename="camel", omit_defaults=True):
     load: float | None = None
     weights: AppliedWeights | None = None
     clamped: str | None = None
+    would_wait: float | None = None
+    would_refuse: float | None = None
     top_clients: list[TopClient] = []
     best_models: list[BestModel] = []
 
@@ -59,6 +64,8 @@ def status_of(book: Book, invalid: InvalidPolicy | None, generation: int, now: f
     live = [member for member in book.members.values() if member.is_live(now)]
     laggards = [member.client.name for member in live if member.generation != book.policy.generation]
     terms, load = book.plan.terms, book.plan.terms.load
+    roster = book.planner.roster
+    observed = roster.fresh(now) if book.policy.spec.mode == "Observe" else None
     top = nlargest(MOST_TOP_CLIENTS, live, key=lambda member: (member.rate, member.client.name))
     return PolicyStatus(
         conditions=[
@@ -74,6 +81,8 @@ def status_of(book: Book, invalid: InvalidPolicy | None, generation: int, now: f
         load=load.mean if load else None,
         weights=AppliedWeights(terms.weight_prediction, terms.weight_load if load else None),
         clamped=terms.clamp,
+        would_wait=None if observed is None else float(roster.would_wait[observed].sum()),
+        would_refuse=None if observed is None else float(roster.would_refuse[observed].sum()),
         top_clients=[TopClient(member.client.name, member.rate) for member in top],
     )
 

@@ -96,6 +96,23 @@ def test_what_is_offered_is_followed_by_whole_windows_at_some_pace() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "counted"),
+    [
+        ((50.0, 20.0), (50.0, 20.0)),
+        # Nobody can have had more delayed and refused than was offered.
+        ((1e308, 20.0), (180.0, 20.0)),
+        ((50.0, 1e308), (0.0, 200.0)),
+    ],
+)
+def test_what_enforcement_would_have_done_is_at_most_what_was_offered(
+    said: tuple[float, float], counted: tuple[float, float]
+) -> None:
+    window = Window()
+    window.add(entry(would_wait=said[0], would_refuse=said[1]))
+    assert (window.would_wait, window.would_refuse) == counted
+
+
+@pytest.mark.parametrize(
     ("seconds", "offered", "rate", "perhaps"),
     [
         # as expected, and as chance would have it

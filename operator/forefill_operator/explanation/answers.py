@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from forefill_operator.book import Book
 from forefill_operator.controller import Controller
-from forefill_operator.explanation import facts
+from forefill_operator.explanation import gathering
 
 # So many are named when a name fits several.
 MOST_NAMED = 5
@@ -29,13 +29,13 @@ def answer(controller: Controller, policy: str, client: str, now: float) -> Answ
         return _refusal(404, _unclear(f"there is no TokenPolicy {policy} here", policy, keys))
     book = controller.books[keys[0]]
     if not client:
-        return Answer(200, msgspec.json.encode(facts.policy_facts(book, now)))
+        return Answer(200, msgspec.json.encode(gathering.policy_facts(book, now)))
     uids = _uids(book, client)
     if len(uids) != 1:
         # A pod that was made anew has its old name.
         names = [f"{book.members[uid].client.name} (uid {uid})" for uid in uids]
         return _refusal(404, _unclear(f"TokenPolicy {keys[0]} has no client {client}", client, names))
-    return Answer(200, msgspec.json.encode(facts.client_facts(book, uids[0], now)))
+    return Answer(200, msgspec.json.encode(gathering.client_facts(book, uids[0], now)))
 
 
 def _uids(book: Book, client: str) -> list[str]:

@@ -107,6 +107,9 @@ def _why(facts: ClientFacts, more: float) -> str:
 
 
 def observed(facts: ClientFacts) -> str:
-    if facts.short <= 0.0:
-        return "Observing: enforcement would not have made it wait in its last window."
-    return f"Observing: enforcement would have made {number(facts.short)} of its {number(facts.offered)} tokens/s wait."
+    if facts.would_wait + facts.would_refuse <= 0.0:
+        return "Observing: enforcement would not have made it wait in its last window, and refused nothing."
+    return (
+        f"Observing: of its {number(facts.offered)} tokens/s enforcement would have delayed {number(facts.would_wait)} "
+        f"and refused {number(facts.would_refuse)}."
+    )

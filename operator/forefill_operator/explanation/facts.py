@@ -1,21 +1,12 @@
 """Everything behind a policy's fill rate, or a client's, as one value: what /v1/explain sends. Rates are tokens/s."""
 
 from collections.abc import Sequence
-from math import isfinite
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
-from forefill_operator import explain
-from forefill_operator.anomaly.finding import VERDICTS, Verdict
-from forefill_operator.book import Book
+from forefill_operator.anomaly.finding import Verdict
 from forefill_operator.shaping import Terms
-from forefill_operator.work import declared_rate
 from forefill_protocol.messages import Mode
-
-# Clients that are listed by name: those with the largest rates, and those that something is held against.
-MOST_LISTED = 10
 
 
 class ClassFacts(Struct, frozen=True):
@@ -31,7 +22,7 @@ class ClassFacts(Struct, frozen=True):
 
 
 class ClientLine(Struct, frozen=True):
-    """One client in a list. `trust` is None before it was appraised; `short` what it offered above its grant."""
+    """One client in a list. `trust` is None before it was appraised."""
 
     name: str
     class_name: str
@@ -40,15 +31,23 @@ class ClientLine(Struct, frozen=True):
     trust: float | None
     priority: float
     verdict: Verdict
-    short: float
+
+
+class HeldUp(Struct, frozen=True):
+    """What enforcement would have done to one client in its last window: delayed and refused."""
+
+    name: str
+    would_wait: float
+    would_refuse: float
 
 
 class PolicyFacts(Struct, frozen=True, tag="policy", tag_field="about"):
     """`load_weight_growth` multiplies the weight of load while latency is high; `load_faults` are sentences.
 
-    `clients` take part in the plan; `offered` and `short` are of their last windows, all that they offered and what of
-    it was above their grants. `waiting` counts clients whose raise waits for others. `unknown` may be held by clients
-    of an earlier operator.
+    `clients` take part in the plan; `offered`, `would_wait` and `would_refuse` are of their last windows, all that they
+    offered and what of it enforcement would have delayed and refused, as their sidecars count it in mode Observe. Of
+    the `held_up_clients` that this would have met `held_up` lists those it would have met most. `waiting` counts
+    clients whose raise waits for others. `unknown` may be held by clients of an earlier operator.
     """
 
     policy: str
@@ -69,7 +68,10 @@ class PolicyFacts(Struct, frozen=True, tag="policy", tag_field="about"):
     available: float
     waiting: int
     offered: float
-    short: float
+    would_wait: float
+    would_refuse: float
+    held_up_clients: int
+    held_up: Sequence[HeldUp]
     classes: Sequence[ClassFacts]
     top: Sequence[ClientLine]
     restrained: Sequence[ClientLine]
@@ -124,140 +126,8 @@ class ClientFacts(Struct, frozen=True, tag="client", tag_field="about"):
     lease_seconds: float
     offered: float
     admitted: float
-    short: float
+    would_wait: float
+    would_refuse: float
     verdict: Verdict
     anomalies: Sequence[AnomalyFacts]
     sentence: str
-
-
-def policy_facts(book: Book, now: float) -> PolicyFacts:
-    planner, policy, plan = book.planner, book.policy, book.plan
-    spec, roster = policy.spec, planner.roster
-    rows = roster.fresh(now)
-    largest = rows[np.argsort(-roster.granted[rows], kind="stable")[:MOST_LISTED]]
-    restrained = rows[roster.verdict[rows] != VERDICTS.index("None")][:MOST_LISTED]
-    return PolicyFacts(
-        policy=policy.key,
-        generation=policy.generation,
-        mode=spec.mode,
-        min=spec.fill_rate.min,
-        max=spec.fill_rate.max,
-        clients=len(rows),
-        terms=plan.terms,
-        prediction_bounds=(spec.weights.prediction.min, spec.weights.prediction.max),
-        load_weight=spec.weights.load,
-        load_weight_growth=planner.shaper.state.growth,
-        load_faults=[f"{about} {fault.sentence}" for about, fault in book.load_faults.items()],
-        reserved=plan.reserved,
-        unknown=book.learning.unknown_at(now),
-        held=book.ledger.held.rate,
-        pool_rate=plan.pool_rate,
-        available=plan.available,
-        waiting=len(book.issuer.waiting),
-        offered=float(roster.offered[rows].sum()),
-        short=float((roster.offered[rows] - roster.granted[rows]).clip(0.0).sum()),
-        classes=_classes(book, rows),
-        top=[_line(book, row) for row in largest.tolist()],
-        restrained=[_line(book, row) for row in restrained.tolist()],
-        sentence=explain.target_sentence(plan.terms),
-    )
-
-
-def client_facts(book: Book, pod_uid: str, now: float) -> ClientFacts:
-    """Raises KeyError when the policy has no such client."""
-    member, planner, spec = book.members[pod_uid], book.planner, book.policy.spec
-    demand, appraisal, assignment = member.demand, member.appraisal, member.assignment
-    row = planner.roster.row_of(pod_uid)
-    level = book.plan.levels.get(int(planner.roster.group[row]))
-    backlog_rate = demand.waiting / spec.report.interval_seconds if demand else 0.0
-    heard = now - member.received_at
-    return ClientFacts(
-        policy=book.policy.key,
-        mode=spec.mode,
-        client=member.client.name,
-        pod_uid=pod_uid,
-        workload=member.client.workload,
-        class_name=_class_name(book, row),
-        is_connected=member.connected,
-        heard_seconds=heard if isfinite(heard) else None,
-        forecast=member.forecast,
-        shadow=appraisal.shadow if appraisal else None,
-        shadow_spread=appraisal.shadow_spread if appraisal else None,
-        trust=appraisal.trust if appraisal else None,
-        skill=appraisal.skill if appraisal else None,
-        is_newcomer=appraisal is None or appraisal.is_newcomer,
-        believed=demand.request - backlog_rate if demand else None,
-        backlog=demand.waiting if demand else 0.0,
-        backlog_rate=backlog_rate,
-        declared=declared_rate(member.work, now, now + spec.report.interval_seconds),
-        request=demand.request if demand else None,
-        reactive=demand.reactive if demand else None,
-        spread=demand.spread if demand else None,
-        priority=member.priority,
-        share=level.share * member.priority / level.whole_weight if level and level.whole_weight > 0.0 else None,
-        is_short=level is not None and level.is_short,
-        planned=member.planned,
-        rate=member.rate,
-        safe_rate=assignment.safe_rate if assignment else 0.0,
-        held=book.ledger.accounts[pod_uid].held_at(now).rate if pod_uid in book.ledger.accounts else 0.0,
-        burst=assignment.burst if assignment else 0.0,
-        lump=assignment.lump_tokens if assignment else 0.0,
-        rate_seconds=_left(member.rate_seconds() - heard),
-        lease_seconds=_left(member.lease_seconds() - heard),
-        offered=float(planner.roster.offered[row]),
-        admitted=float(planner.roster.admitted[row]),
-        short=_short(book, row),
-        verdict=appraisal.verdict if appraisal else "None",
-        anomalies=[AnomalyFacts(a.kind, a.evidence, now - a.since) for a in appraisal.anomalies] if appraisal else [],
-        sentence=assignment.reason if assignment else "nothing was granted yet",
-    )
-
-
-def _classes(book: Book, rows: NDArray[np.intp]) -> list[ClassFacts]:
-    roster, groups = book.planner.roster, book.planner.groups.all
-    group, size = roster.group[rows], len(groups)
-    clients = np.bincount(group, minlength=size)
-    requests = np.bincount(group, roster.request[rows] + roster.declared[rows], size)
-    rates = np.bincount(group, roster.granted[rows], size)
-    return [
-        ClassFacts(
-            name=each.name,
-            weight=each.weight,
-            floor=each.floor,
-            ceiling=each.ceiling if isfinite(each.ceiling) else None,
-            clients=int(clients[index]),
-            request=float(requests[index]),
-            rate=float(rates[index]),
-        )
-        for index, each in enumerate(groups)
-        if clients[index]
-    ]
-
-
-def _line(book: Book, row: int) -> ClientLine:
-    roster = book.planner.roster
-    member = book.members[roster.uids[row]]
-    return ClientLine(
-        name=member.client.name,
-        class_name=_class_name(book, row),
-        request=float(roster.request[row] + roster.declared[row]),
-        rate=float(roster.granted[row]),
-        trust=member.appraisal.trust if member.appraisal else None,
-        priority=member.priority,
-        verdict=VERDICTS[int(roster.verdict[row])],
-        short=_short(book, row),
-    )
-
-
-def _class_name(book: Book, row: int) -> str:
-    return book.planner.groups.all[int(book.planner.roster.group[row])].name
-
-
-def _short(book: Book, row: int) -> float:
-    """What the client offered in its last window above its grant: the part that enforcement makes wait."""
-    roster = book.planner.roster
-    return float(max(roster.offered[row] - roster.granted[row], 0.0))
-
-
-def _left(seconds: float) -> float:
-    return max(seconds, 0.0) if isfinite(seconds) else 0.0

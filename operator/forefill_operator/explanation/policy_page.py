@@ -140,13 +140,18 @@ def _why_that_much(facts: PolicyFacts) -> str:
 
 def observed(facts: PolicyFacts) -> str:
     """What enforcement would have done in the last windows."""
-    if facts.short <= 0.0:
-        return "Observing: enforcement would have made nobody wait in the last windows."
-    waiting = [f"{each.name} {number(each.short)}" for each in facts.top if each.short > 0.0]
-    named = f", of {', '.join(waiting[:MOST_NAMED])}" if waiting else ""
-    more = f" and {len(waiting) - MOST_NAMED} more" if len(waiting) > MOST_NAMED else ""
-    part = per_cent(facts.short / facts.offered) if facts.offered > 0.0 else "all"
+    if facts.would_wait + facts.would_refuse <= 0.0:
+        return "Observing: enforcement would have made nobody wait in the last windows, and refused nothing."
+    named = [
+        f"{each.name} {number(each.would_wait)} and {number(each.would_refuse)}" for each in facts.held_up[:MOST_NAMED]
+    ]
+    others = facts.held_up_clients - len(named)
     return (
-        f"Observing: enforcement would have made {number(facts.short)} of {number(facts.offered)} tokens/s wait "
-        f"in the last windows ({part}){named}{more}."
+        f"Observing: of {number(facts.offered)} tokens/s in the last windows enforcement would have delayed "
+        f"{_share(facts.would_wait, facts.offered)} and refused {_share(facts.would_refuse, facts.offered)}: "
+        f"of {', of '.join(named)}{f', and of {others} more' if others > 0 else ''}."
     )
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{number(part)} ({per_cent(part / whole)})" if whole > 0.0 else number(part)

@@ -21,7 +21,7 @@ DOCUMENT = json.dumps(
         "backlog": 0.0, "backlog_rate": 0.0, "declared": 0.0, "request": 40.0, "reactive": 38.0, "spread": 4.0,
         "priority": 1.05, "share": 60.0, "is_short": False, "planned": 44.0, "rate": 44.0, "safe_rate": 20.0,
         "held": 44.0, "burst": 130.0, "lump": 0.0, "rate_seconds": 11.0, "lease_seconds": 29.0, "offered": 38.0,
-        "admitted": 38.0, "short": 0.0, "verdict": "None", "anomalies": [],
+        "admitted": 38.0, "would_wait": 0.0, "would_refuse": 0.0, "verdict": "None", "anomalies": [],
         "sentence": "44 tokens/s: asked for 40 and got 4 of the surplus",
     }
 )  # fmt: skip

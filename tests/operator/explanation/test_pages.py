@@ -5,7 +5,14 @@ import pytest
 from msgspec.structs import replace
 
 from forefill_operator.explanation import client_page, pages, policy_page
-from forefill_operator.explanation.facts import AnomalyFacts, ClassFacts, ClientFacts, ClientLine, PolicyFacts
+from forefill_operator.explanation.facts import (
+    AnomalyFacts,
+    ClassFacts,
+    ClientFacts,
+    ClientLine,
+    HeldUp,
+    PolicyFacts,
+)
 from forefill_operator.explanation.page import Fact, plain
 from forefill_operator.shaping import Load, Terms
 
@@ -43,16 +50,19 @@ SHORT = PolicyFacts(
     available=160.0,
     waiting=2,
     offered=205.0,
-    short=53.0,
+    would_wait=41.0,
+    would_refuse=12.0,
+    held_up_clients=1,
+    held_up=[HeldUp("ai/job-0", 41.0, 12.0)],
     classes=[
         ClassFacts("batch", 1.0, 0.0, 100.0, 4, 150.0, 92.0),
         ClassFacts("namespace/shop", 1.0, 10.0, None, 8, 60.0, 60.0),
     ],
     top=[
-        ClientLine("ai/job-0", "batch", 90.0, 52.0, 0.31, 0.95, "Clamp", 38.0),
-        ClientLine("shop/web-0", "namespace/shop", 30.0, 30.0, None, 1.0, "None", 0.0),
+        ClientLine("ai/job-0", "batch", 90.0, 52.0, 0.31, 0.95, "Clamp"),
+        ClientLine("shop/web-0", "namespace/shop", 30.0, 30.0, None, 1.0, "None"),
     ],
-    restrained=[ClientLine("ai/job-0", "batch", 90.0, 52.0, 0.31, 0.95, "Clamp", 38.0)],
+    restrained=[ClientLine("ai/job-0", "batch", 90.0, 52.0, 0.31, 0.95, "Clamp")],
     sentence="",
 )
 IDLE = replace(
@@ -72,7 +82,10 @@ IDLE = replace(
     available=50.0,
     waiting=0,
     offered=0.0,
-    short=0.0,
+    would_wait=0.0,
+    would_refuse=0.0,
+    held_up_clients=0,
+    held_up=[],
     classes=[],
     top=[],
     restrained=[],
@@ -112,7 +125,8 @@ CLIENT = ClientFacts(
     lease_seconds=26.79,
     offered=88.0,
     admitted=50.0,
-    short=58.0,
+    would_wait=50.0,
+    would_refuse=8.0,
     verdict="Clamp",
     anomalies=[AnomalyFacts("Untrue", "its forecasts cost 1.4 times what the operator's own would have", 120.0)],
     sentence="30 tokens/s: asked for 100, cut to a fair share of 52",
@@ -136,7 +150,8 @@ NEWCOMER = replace(
     anomalies=[],
     lump=0.0,
     held=30.0,
-    short=0.0,
+    would_wait=0.0,
+    would_refuse=0.0,
 )
 SURPLUS = replace(
     CLIENT,
@@ -204,16 +219,17 @@ def test_a_person_is_told_in_a_sentence_why(facts: PolicyFacts, sentence: str) -
     ("facts", "told"),
     [
         (
-            replace(SHORT, short=0.0),
-            "Observing: enforcement would have made nobody wait in the last windows.",
+            replace(SHORT, would_wait=0.0, would_refuse=0.0, held_up_clients=0, held_up=[]),
+            "Observing: enforcement would have made nobody wait in the last windows, and refused nothing.",
         ),
         (
             replace(
                 SHORT,
-                top=[ClientLine(f"ai/{n}", "", 9.0, 5.0, None, 1.0, "None", 4.0) for n in range(5)],
+                held_up_clients=12,
+                held_up=[HeldUp(f"ai/{n}", 4.0, 1.0) for n in range(10)],
             ),
-            "Observing: enforcement would have made 53 of 205 tokens/s wait in the last windows (25.9 %), "
-            "of ai/0 4, ai/1 4, ai/2 4 and 2 more.",
+            "Observing: of 205 tokens/s in the last windows enforcement would have delayed 41 (20 %) and refused 12 "
+            "(5.85 %): of ai/0 4 and 1, of ai/1 4 and 1, of ai/2 4 and 1, and of 9 more.",
         ),
     ],
 )
@@ -240,7 +256,7 @@ def test_the_load_is_shown_with_its_state_and_age() -> None:
 
 
 def test_an_observed_client_is_told_what_would_have_waited() -> None:
-    told = "Observing: enforcement would have made 58 of its 88 tokens/s wait."
+    told = "Observing: of its 88 tokens/s enforcement would have delayed 50 and refused 8."
     assert client_page.observed(replace(CLIENT, mode="Observe")) == told
 
 
