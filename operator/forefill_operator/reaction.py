@@ -1,5 +1,7 @@
 """What is done between two plans for those who can't wait: lumps from the pool, recalls, a place in the line. Pure."""
 
+import numpy as np
+
 from forefill_operator import recall
 from forefill_operator.allocation_columns import Column
 from forefill_operator.issuer import NEGLIGIBLE, Deliveries, Issuer
@@ -17,6 +19,8 @@ class Reaction:
         self.planner = planner
         self.issuer = issuer
         self._recalled: dict[str, dict[str, int]] = {}
+        self._lined_up: tuple[list[int], Column] = ([], np.zeros(0))
+        self._lined_up_for = (float("-inf"), 0)
 
     def lump(self, member: Member, now: float) -> float:
         """Tokens at once for what waits, as far as it is believed and the pool has them."""
@@ -55,7 +59,7 @@ class Reaction:
         if needed <= NEGLIGIBLE * issuer.policy.spec.fill_rate.max or rounds >= issuer.most_rounds:
             return []
         issuer.hurried[uid] = rounds + 1
-        rows, planned = self._planned()
+        rows, planned = self._line_up()
         recalls: Deliveries = []
         for cut in recall.cuts(roster.granted[rows], planned, rows, needed, recall.MOST_RECALLED << rounds):
             other = issuer.members[roster.uids[cut.row]]
@@ -90,6 +94,20 @@ class Reaction:
         self._recalled.pop(pod_uid, None)
         for recalled in self._recalled.values():
             recalled.pop(pod_uid, None)
+
+    def _line_up(self) -> tuple[list[int], Column]:
+        """Rows and planned rates of those with most slack as of the newest plan, and who are still there.
+
+        Sorting all of them for each report in a hurry would cost too much.
+        """
+        roster = self.planner.roster
+        made = self.planner.plan.made_at, roster.removals
+        if self._lined_up_for != made:
+            rows, planned = self._planned()
+            most = recall.most_slack(roster.granted[rows], planned)
+            self._lined_up = [rows[place] for place in most.tolist()], planned[most]
+            self._lined_up_for = made
+        return self._lined_up
 
     def _planned(self) -> tuple[list[int], Column]:
         """Rows of the clients in the newest plan that are still there, and their planned rates."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from forefill_operator.allocation_columns import Column
 
@@ -18,6 +19,10 @@ MOST_ROUNDS = 5
 
 # Clients that fell behind a new plan are lined up for room: so many at once, and if they lack this part of their rate.
 MOST_RAISED, SMALLEST_LACK = 8, 0.02
+
+
+# Of all clients only so many are ever asked between two plans.
+MOST_LINED_UP = 512
 
 
 class Cut(Struct, frozen=True, gc=False):
@@ -32,6 +37,14 @@ def furthest_behind(granted: Column, planned: Column, rows: Sequence[int]) -> li
     lack = planned - granted
     largest = np.argsort(-lack, kind="stable")[:MOST_RAISED]
     return [rows[place] for place in largest.tolist() if lack[place] > SMALLEST_LACK * planned[place]]
+
+
+def most_slack(granted: Column, planned: Column) -> NDArray[np.intp]:
+    """Places of those who hold most above what is planned for them, in their order."""
+    slack = granted - planned
+    if len(slack) <= MOST_LINED_UP:
+        return np.arange(len(slack))
+    return np.sort(np.argpartition(-slack, MOST_LINED_UP)[:MOST_LINED_UP])
 
 
 def cuts(granted: Column, planned: Column, rows: Sequence[int], needed: float, most: int = MOST_RECALLED) -> list[Cut]:

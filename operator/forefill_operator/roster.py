@@ -39,7 +39,7 @@ class Roster:
     it enforcement would have held up and turned away while the policy is observed.
     """
 
-    __slots__ = ("_free", "group", "known", "rows", "uids", "verdict", *_NUMBERS)
+    __slots__ = ("_free", "group", "removals", "known", "rows", "uids", "verdict", *_NUMBERS)
 
     request: NDArray[np.float64]
     reactive: NDArray[np.float64]
@@ -61,6 +61,8 @@ class Roster:
     def __init__(self) -> None:
         self.rows: dict[str, int] = {}
         self.uids: list[str] = [""] * FIRST_ROWS
+        # How often a row has become another's: what was noted of rows before is void.
+        self.removals = 0
         self._free = list(range(FIRST_ROWS - 1, -1, -1))
         for name, empty in _NUMBERS.items():
             setattr(self, name, np.full(FIRST_ROWS, empty))
@@ -87,6 +89,7 @@ class Roster:
         self.group[row], self.verdict[row], self.known[row] = 0, 0, False
         self.uids[row] = ""
         self._free.append(row)
+        self.removals += 1
 
     def judge(self, row: int, verdict: Verdict) -> None:
         self.verdict[row] = VERDICTS.index(verdict)

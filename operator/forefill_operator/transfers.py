@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 from forefill_operator.issuer import Deliveries, Issuer
 from forefill_operator.member import Member
 from forefill_operator.planner import Planner
-from forefill_operator.recall import MOST_RECALLED
+from forefill_operator.recall import MOST_LINED_UP, MOST_RECALLED
 
-# Of the clients with most to spare so many are lined up after each plan.
-MOST_GIVERS = 256
 # Not worth a message: less than this part of what is needed, or this much of the giver's own rate.
 SMALLEST_PART, SMALLEST_SECONDS = 0.05, 0.5
 
@@ -122,5 +120,5 @@ class Transfers:
             self._lined_up_at = made_at
             rows = roster.fresh(now)
             spare = roster.spare_at(rows, self.issuer.policy.spec.burst.seconds, now)
-            self._givers = rows[np.argsort(-spare, kind="stable")[:MOST_GIVERS]]
+            self._givers = rows[np.argsort(-spare, kind="stable")[:MOST_LINED_UP]]
         return self._givers
