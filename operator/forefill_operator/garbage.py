@@ -12,8 +12,9 @@ from collections.abc import Callable
 # New objects until the young are collected, young collections until the middle-aged are; and never the old.
 YOUNG, MIDDLE, OLD = 10_000, 20, 1_000_000
 LOOK_SECONDS = 60.0
-# A full collection is worth its pause when this many streams have ended, and this part of those that are open.
-ENDED_STREAMS, ENDED_PART = 1000, 0.5
+# A full collection is worth its pause, which goes by what is open, when this many streams have ended, and this part of
+# those that are open: one that has ended holds on to some 40 KB, most of it OpenSSL's.
+ENDED_STREAMS, ENDED_PART = 50, 0.5
 
 
 def is_due(ended: int, open_streams: int) -> bool:

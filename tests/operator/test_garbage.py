@@ -8,7 +8,7 @@ from forefill_operator import garbage
 
 @pytest.mark.parametrize(
     ("ended", "open_streams", "due"),
-    [(999, 0, False), (1000, 0, True), (1000, 2000, True), (1000, 2001, False), (15_000, 30_000, True)],
+    [(49, 0, False), (50, 0, True), (1000, 2000, True), (1000, 2001, False), (15_000, 30_000, True)],
 )
 def test_old_objects_are_collected_when_enough_streams_have_ended(ended: int, open_streams: int, due: bool) -> None:
     assert garbage.is_due(ended, open_streams) is due
