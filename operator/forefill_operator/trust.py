@@ -15,8 +15,8 @@ LEAN_PACE = 0.1
 SKILL_PACE = 0.02
 # Excess over the shadow's loss that costs no trust, and how much more costs all of it.
 TOLERATED, RANGE = 0.05, 0.2
-# The same of the lean, in shares of the usual demand: medians of skewed demand lie that far below its mean.
-TOLERATED_LEAN, LEAN_RANGE = 0.1, 0.1
+# The same of the lean, in shares of what active windows bring: medians of skewed demand lie that far below its mean.
+TOLERATED_LEAN, LEAN_RANGE = 0.1, 0.08
 # Standard errors that are taken for chance.
 CHANCE, LEAN_CHANCE = 1.25, 1.0
 RECOVERY = 0.02
@@ -61,11 +61,12 @@ class Trust:
     """`value` in [0, 1]; `scored` active windows. Losses and leans are tokens/s, `first_skill` is what is expected.
 
     `excess` is the client's loss less the shadow's, `variance` that of one window's; `lean` and `shadow_lean` are mean
-    errors, `square` the shadow's mean squared error.
+    errors, `square` the shadow's mean squared error, `demand` the mean of what was offered.
     """
 
     __slots__ = (
         "client_loss",
+        "demand",
         "excess",
         "first_skill",
         "lean",
@@ -82,7 +83,7 @@ class Trust:
         self.first_skill = first_skill
         self.scored = 0
         self.client_loss = self.shadow_loss = self.excess = self.variance = 0.0
-        self.lean = self.shadow_lean = self.square = 0.0
+        self.lean = self.shadow_lean = self.square = self.demand = 0.0
 
     def score(self, claim: Told, shadow: Shadow, rate: float) -> None:
         """One window that offered `rate`, tokens/s, and what was forecast of it. Windows of rest do not count."""
@@ -121,7 +122,11 @@ class Trust:
         return (self.excess - chance + self.shadow_loss - base) / base
 
     def _follow_leans(self, mean: float, shadow: Shadow, rate: float, usual: float) -> float:
-        """How much farther the client's mean leans than the shadow's, beyond chance, in shares of the usual demand."""
+        """How much farther the client's mean leans than the shadow's, beyond chance, in shares of the demand.
+
+        The demand is that of the active windows, where it is more than usual: every forecast of a client that mostly
+        rests lies below it there, and by how many times the usual demand is chance.
+        """
         least = 2.0 * LEAST_LOSS * usual
         most = MOST_SIZES * (shadow.size if shadow.size > least else least)
         theirs, ours = rate - mean, rate - shadow.mean
@@ -130,8 +135,10 @@ class Trust:
         self.lean += LEAN_PACE * (theirs - self.lean)
         self.shadow_lean += LEAN_PACE * (ours - self.shadow_lean)
         self.square += LEAN_PACE * (ours * ours - self.square)
+        self.demand += (LEAN_PACE if LEAN_PACE * self.scored > 1.0 else 1.0 / self.scored) * (rate - self.demand)
         chance = LEAN_CHANCE * sqrt(self.square * LEAN_PACE / (2.0 - LEAN_PACE))
-        return (abs(self.lean) - abs(self.shadow_lean) - chance) / usual if usual > TINY else 0.0
+        demand = self.demand if self.demand > usual else usual
+        return (abs(self.lean) - abs(self.shadow_lean) - chance) / demand if demand > TINY else 0.0
 
     @property
     def is_newcomer(self) -> bool:

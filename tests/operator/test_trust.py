@@ -119,6 +119,23 @@ def test_windows_of_rest_teach_nothing_of_trust() -> None:
     assert (client.trust.scored, client.trust.value) == (scored, 1.0)
 
 
+def test_a_client_that_mostly_rests_is_not_doubted_for_missing_when_it_will_not() -> None:
+    """Its few requests come in clumps. All that anybody can forecast lies far below what active windows bring."""
+    doubted = scored = 0
+    for seed in range(10):
+        generator, shadow, trust, was_active = random.Random(seed), Shadow(), Trust(), False
+        for _ in range(1500):
+            chance = 0.33 if was_active else 0.03
+            was_active = generator.random() < chance
+            rate = generator.choice([0.1, 0.1, 0.2, 0.3]) if was_active else 0.0
+            high = 0.175 if chance > 0.1 else 0.0
+            trust.score(Claim(0.175 * chance, high, 1.2 * high), shadow, rate)
+            doubted += rate > 0.0 and trust.value < 0.5
+            shadow.observe(rate)
+        scored += trust.scored
+    assert doubted < 0.005 * scored
+
+
 def test_a_newcomer_is_one_for_thirty_active_windows() -> None:
     client = Client(6)
     client.run(NEWCOMER_WINDOWS - 1)
