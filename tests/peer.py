@@ -40,9 +40,10 @@ class Peer(WSListener):
         return await self.next()
 
     async def refused(self) -> tuple[int, str]:
-        """The next answer, a refusal; assignments that are pushed meanwhile are passed over."""
-        while isinstance(answer := await self.next(), messages.Assignment):
-            pass
+        """The next answer, a refusal; assignments that are pushed meanwhile are passed over, for `patience` seconds."""
+        async with asyncio.timeout(self.patience):
+            while isinstance(answer := await self.next(), messages.Assignment):
+                pass
         assert isinstance(answer, messages.Refused), answer
         return answer.code, answer.sentence
 
@@ -52,9 +53,10 @@ class Peer(WSListener):
         return answer
 
     async def answered(self, sequence: int) -> messages.Assignment:
-        """The answer to this report; what is pushed meanwhile is passed over."""
-        while (answer := await self.assigned()).answers < sequence:
-            pass
+        """The answer to this report; what is pushed meanwhile is passed over, for `patience` seconds."""
+        async with asyncio.timeout(self.patience):
+            while (answer := await self.assigned()).answers < sequence:
+                pass
         return answer
 
     async def close(self) -> None:

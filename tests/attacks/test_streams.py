@@ -116,6 +116,9 @@ async def test_numbers_that_no_window_can_hold_are_refused(value: float, field: 
     peer.send(say.report(**{field: value}))
     code, sentence = await peer.refused()
     assert (code, f"entries[0].{field}" in sentence) == (400, True)
+    assert target.count("frames_refused", code="400") == 1.0
+    peer.send(say.report(2, offered=50.0))
+    assert (await peer.answered(2)).fill_rate > 0.0
     figures = target.server.controller.figures(target.server.clock())["shop/llm"]
     numbers = [each for each in msgspec.structs.astuple(figures) if isinstance(each, (int, float))]
     assert all(number == number and abs(number) < 1e6 for number in numbers)

@@ -17,7 +17,7 @@ from forefill_operator.metrics import Metrics
 from forefill_operator.standalone import Folder
 from forefill_operator.state_folder import Served
 from forefill_operator.stream_server import StreamServer
-from forefill_protocol.messages import Hello, Holding
+from forefill_protocol.messages import Assignment, Hello, Holding
 
 Make = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -97,6 +97,36 @@ async def test_an_invalid_file_keeps_what_was_good_and_is_counted(
     followed.put("llm", **{"spec.fillRate.max": 300})
     await followed.until(lambda: followed.maxima == {"ai/llm": 300.0})
     assert followed.invalid == 0.0
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("clients.classes", [{"name": "a", "weight": NAN}], "clients.classes[0].weight: is nan, but must be a finite"),
+        ("clients.classes", [{"name": "a", "floor": 401}], "clients.classes: have floors of 401 together, but must not"),
+        ("weights.load", NAN, "weights.load: is nan, but must be a finite number"),
+        ("weights.prediction", {"min": 2, "max": 1}, "weights.prediction.min: is 2, but must not be above initial"),
+        ("fillRate.max", 1e308, "fillRate.max: is 1e+308, but must be at most"),
+        ("fillRate.base", "fifty", "fillRate.base: is 'fifty', but must be a finite number"),
+        ("report.leaseSeconds", 11, "report.intervalSeconds: is 10, but must not be above 1/2 of leaseSeconds, 5.5"),
+        ("forecast.quantile", NAN, "forecast.quantile: is nan, but must be a finite number"),
+        ("load.cpu", 7, "load.cpu: is 7, but must be a string"),
+    ],
+)
+async def test_bad_input_is_refused_named_and_counted_while_the_policy_that_was_good_hands_out(
+    field: str, value: object, sentence: str, followed: Followed, caplog: pytest.LogCaptureFixture
+) -> None:
+    followed.put("llm", **{f"spec.{field}": value})
+    await followed.until(lambda: followed.invalid == 1.0)
+    assert f"spec.{sentence}" in caplog.text
+    client = Client("ai", "default", "web-0", "uid-0")
+    hello = Hello(1, "boot", "test", [Holding("ai/llm")])
+    ((_, answer),) = followed.controller.hello(client, hello, time.monotonic())
+    assert isinstance(answer, Assignment)
+    assert 0.0 < answer.fill_rate <= 400.0
 
 
 @pytest.mark.parametrize("fault", ["folder gone", "dangling link"])

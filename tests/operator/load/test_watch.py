@@ -9,7 +9,7 @@ from forefill_operator.client import Client
 from forefill_operator.conditions import Condition
 from forefill_operator.controller import Controller
 from forefill_operator.load.metrics import LoadCollector
-from forefill_operator.load.readings import Fault, Part, Rates, Reading
+from forefill_operator.load.readings import Fault, Part, Rates, Reading, reading_of
 from forefill_operator.load.watch import Watch
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.shaping import Load
@@ -242,6 +242,32 @@ async def test_metrics_show_parts_state_and_faults_and_forget_deleted_policies(
     watching.controller.remove_policy("ai/llm", watching.now)
     await watching.look()
     assert [line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")] == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "sentence"),
+    [
+        ("busy", "NotANumber", "cpu gives 'busy', which is no number"),
+        ("NaN", "NotFinite", "cpu is 'NaN', not a finite number; is something divided by 0?"),
+        ("1e309", "NotFinite", "cpu is '1e309', not a finite number; is something divided by 0?"),
+        ("-0.5", "Negative", "cpu is -0.5, but must be from 0 to 1"),
+        ("57.3", "AboveOne", "cpu is 57.3 and counts as 1: it must be from 0 to 1, a percentage divided by 100"),
+    ],
+)
+async def test_an_expression_that_gives_nonsense_is_named_and_counted_and_the_policy_hands_out(
+    answer: str, kind: str, sentence: str, watching: Watching, make_policy: MakePolicy
+) -> None:
+    registry = CollectorRegistry()
+    registry.register(LoadCollector(watching.watch))
+    watching.source.readings = {"cpu": reading_of([{"metric": {}, "value": [1700000000.1, answer]}])}
+    watching.put(make_policy(spec__load=CPU))
+    await watching.until(60.0)
+    assert sentence in watching.condition().message
+    counted = registry.get_sample_value("forefill_policy_load_faults_total", {"policy": "ai/llm", "kind": kind})
+    assert counted is not None
+    assert counted >= 2.0
+    watching.controller.tick(watching.now)
+    assert 20.0 <= watching.controller.figures(watching.now)["ai/llm"].adjusted <= 400.0
 
 
 async def test_the_sources_are_closed_when_the_watch_ends(watching: Watching) -> None:
