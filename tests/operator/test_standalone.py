@@ -106,7 +106,11 @@ NAN = float("nan")
     ("field", "value", "sentence"),
     [
         ("clients.classes", [{"name": "a", "weight": NAN}], "clients.classes[0].weight: is nan, but must be a finite"),
-        ("clients.classes", [{"name": "a", "floor": 401}], "clients.classes: have floors of 401 together, but must not"),
+        (
+            "clients.classes",
+            [{"name": "a", "floor": 401}],
+            "clients.classes: have floors of 401 together, but must not",
+        ),
         ("weights.load", NAN, "weights.load: is nan, but must be a finite number"),
         ("weights.prediction", {"min": 2, "max": 1}, "weights.prediction.min: is 2, but must not be above initial"),
         ("fillRate.max", 1e308, "fillRate.max: is 1e+308, but must be at most"),
