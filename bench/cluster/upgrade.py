@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.cluster import shop
 from bench.cluster.kube import CHART, ROOT, SYSTEM, Failed, Kube
 
-from forefill_lab.cluster import images, versions
+from forefill_lab.cluster import images, recipes, versions
 from forefill_lab.cluster.paths import Paths
 from forefill_lab.cluster.progress import Progress
 
@@ -36,7 +36,7 @@ def images_of(commit: str, sources: Path) -> list[str]:
     paths, progress, words = Paths.from_environment(), Progress(), []
     if not paths.imported.exists():
         raise Failed("images of an earlier release are built for a node of our own only")
-    for recipe in images.RECIPES:
+    for recipe in recipes.RECIPES:
         repository = f"{versions.IMAGE_PREFIX}/earlier-{recipe.name}"
         archive = paths.cache / "images" / f"earlier-{recipe.name}-{commit}.tar"
         if not archive.exists():

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from . import clusters, components, images, kind, processes
+from . import clusters, components, images, kind, processes, recipes
 from . import up as node
 from .clusters import Access
 from .commands import ClusterError
@@ -65,7 +65,7 @@ def values(progress: Progress) -> int:
     """The images as words for helm."""
     paths = Paths.from_environment()
     existing()
-    for recipe in images.RECIPES:
+    for recipe in recipes.RECIPES:
         repository, _, tag = images.loaded(paths, recipe).rpartition(":")
         print(f"--set-string=image.{recipe.name}.repository={repository},image.{recipe.name}.tag={tag}")
     return 0

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import binaries, images, kind, packages
+from . import binaries, images, kind, packages, recipes
 from . import up as node
 from .commands import ClusterError, succeeds
 from .down import down as end_node
@@ -142,9 +142,9 @@ def build_images(progress: Progress, environ: Mapping[str, str] = os.environ) ->
     paths = Paths.from_environment(environ)
     with only_one(paths):
         if kind.usable():
-            return [kind.build(paths, recipe, progress) for recipe in images.RECIPES]
+            return [kind.build(paths, recipe, progress) for recipe in recipes.RECIPES]
         node.prepare(progress)
-        return [images.ensure(paths, recipe, progress).name for recipe in images.RECIPES]
+        return [images.ensure(paths, recipe, progress).name for recipe in recipes.RECIPES]
 
 
 def end(progress: Progress, environ: Mapping[str, str] = os.environ) -> None:

@@ -1,15 +1,10 @@
-"""Builds the project's images without a registry and puts them where the node finds them.
-
-An image's tag is the hash of what it is built from: a changed source is another image, which
-rolls Deployments, and an unchanged one is neither built nor imported again.
-"""
+"""Builds the project's images without a registry and puts them where the node finds them."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,26 +12,7 @@ from . import versions
 from .commands import ClusterError, output, succeeds, watched
 from .paths import REPOSITORY, Paths
 from .progress import Progress
-
-IGNORED = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
-DEPENDENCY_INPUTS = ("build-requirements.txt", "docker")
-COMMON_INPUTS = (*DEPENDENCY_INPUTS, "pyproject.toml", "README.md", "LICENSE", ".dockerignore", "cli", "protocol")
-DEPENDENCY_STAGE = "dependencies"
-BASE_EXCLUDES = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*")
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """One of the project's images: its Dockerfile and all that the build reads, below the repository."""
-
-    name: str
-    dockerfile: str
-    inputs: tuple[str, ...]
-
-
-OPERATOR = Recipe("operator", "operator/Dockerfile", (*COMMON_INPUTS, "operator", "crds"))
-SIDECAR = Recipe("sidecar", "sidecar/Dockerfile", (*COMMON_INPUTS, "sidecar"))
-RECIPES = (OPERATOR, SIDECAR)
+from .recipes import BASE_EXCLUDES, DEPENDENCY_STAGE, Recipe, base_key, content_key, dependencies, tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,38 +21,6 @@ class Image:
 
     name: str
     archive: Path
-
-
-def files(root: Path, inputs: Iterable[str]) -> Iterator[Path]:
-    for entry in sorted(inputs):
-        path = root / entry
-        if path.is_file():
-            yield path
-        for folder, children, names in os.walk(path):
-            children[:] = sorted(child for child in children if child not in IGNORED)
-            yield from (Path(folder) / name for name in sorted(names))
-
-
-def content_key(root: Path, inputs: Iterable[str], *extra: str) -> str:
-    """Hash of the paths and contents under `root`, independent of times, order and caches."""
-    total = hashlib.sha256()
-    for path in files(root, inputs):
-        total.update(f"{path.relative_to(root)}\0".encode())
-        total.update(hashlib.sha256(path.read_bytes()).digest())
-    for text in extra:
-        total.update(hashlib.sha256(text.encode()).digest())
-    return total.hexdigest()[:12]
-
-
-def tag(recipe: Recipe, root: Path = REPOSITORY) -> str:
-    """The full name, for instance localhost/forefill/sidecar:0c1d…"""
-    key = content_key(root, recipe.inputs, versions.BASE_IMAGE, base_key())
-    return f"{versions.IMAGE_PREFIX}/{recipe.name}:{key}"
-
-
-def base_key() -> str:
-    text = "\0".join((versions.BASE_SUITE, *versions.BASE_PACKAGES, *BASE_EXCLUDES))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def buildah(paths: Paths, *arguments: str) -> list[str]:
@@ -162,13 +106,6 @@ def push(paths: Paths, name: str, archive: Path) -> None:
         timeout_seconds=600,
     )
     os.replace(writing, archive)
-
-
-def dependencies(recipe: Recipe, root: Path = REPOSITORY) -> str:
-    """The name of the image that holds what `recipe` installs of others: it outlives changes of our own sources."""
-    inputs = (*DEPENDENCY_INPUTS, recipe.dockerfile, f"{recipe.name}/requirements.txt")
-    key = content_key(root, inputs, versions.BASE_IMAGE, base_key())
-    return f"{versions.IMAGE_PREFIX}/{recipe.name}-{DEPENDENCY_STAGE}:{key}"
 
 
 def ensure_dependencies(paths: Paths, recipe: Recipe, progress: Progress, root: Path) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 
-from . import images
+from . import recipes
 from .commands import output, succeeds, watched
-from .images import Recipe
 from .paths import REPOSITORY, Paths
 from .progress import Progress
+from .recipes import Recipe
 
 NAME = "forefill"
 
@@ -30,7 +30,7 @@ def up(paths: Paths, progress: Progress) -> dict[str, str]:
             command = ["kind", "create", "cluster", f"--name={NAME}", "--wait=180s"]
             log = paths.cache / "kind.log"
             watched([*command, f"--kubeconfig={paths.kind_kubeconfig}"], log=log, progress=progress, name="kind")
-    built = {recipe.name: build(paths, recipe, progress) for recipe in images.RECIPES}
+    built = {recipe.name: build(paths, recipe, progress) for recipe in recipes.RECIPES}
     for name in built.values():
         with progress.step(f"Load {name}"):
             output(["kind", "load", "docker-image", name, f"--name={NAME}"], timeout_seconds=600)
@@ -39,7 +39,7 @@ def up(paths: Paths, progress: Progress) -> dict[str, str]:
 
 def build(paths: Paths, recipe: Recipe, progress: Progress) -> str:
     """Build the image with Docker, which keeps its own cache of layers; returns the image's name."""
-    name = images.tag(recipe)
+    name = recipes.tag(recipe)
     log = paths.cache / f"{recipe.name}.docker.log"
     options = [f"--file={REPOSITORY / recipe.dockerfile}", f"--tag={name}"]
     with progress.step(f"Build {name}"):

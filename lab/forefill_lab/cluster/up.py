@@ -18,6 +18,7 @@ from . import (
     network,
     packages,
     processes,
+    recipes,
     resolver,
 )
 from .binaries import Binaries
@@ -38,7 +39,7 @@ def up(paths: Paths, progress: Progress) -> dict[str, Image]:
     """Bring the cluster up, or bring the images of a running one up to date; returns the images by name."""
     prepare(progress)
     programs = binaries.ensure(paths.cache, progress)
-    built = {recipe.name: images.ensure(paths, recipe, progress) for recipe in images.RECIPES}
+    built = {recipe.name: images.ensure(paths, recipe, progress) for recipe in recipes.RECIPES}
     if running(paths):
         progress.say("The cluster is running already.")
         images.import_into_node(paths, built.values(), progress)

@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 
-from forefill_lab.cluster import images, versions
+from forefill_lab.cluster import images, recipes, versions
 from forefill_lab.cluster.commands import output
 from forefill_lab.cluster.paths import REPOSITORY, Paths
 from forefill_lab.cluster.progress import Progress
@@ -30,11 +30,11 @@ def main() -> int:
     options = parser.parse_args()
     paths, progress, same = Paths.from_environment(), Progress(), []
     images.ensure_base(paths, progress)
-    for recipe in (each for each in images.RECIPES if each.name in options.images):
+    for recipe in (each for each in recipes.RECIPES if each.name in options.images):
         built = []
         for number in range(2):
             if number and options.all:
-                output(images.buildah(paths, "rmi", "--force", images.dependencies(recipe)))
+                output(images.buildah(paths, "rmi", "--force", recipes.dependencies(recipe)))
             name = f"{versions.IMAGE_PREFIX}/twice:{recipe.name}-{number}"
             images.build(paths, recipe, name, progress, REPOSITORY)
             built.append(layers(paths, name))
