@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 from bench.cluster import surface, upgrade
-from bench.cluster.kube import Failed, connect
 from bench.cluster.pages import put
+
+from forefill_lab.cluster.kube import connect
+from forefill_lab.cluster.kubectl import Failed
 
 
 def main() -> int:

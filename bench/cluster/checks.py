@@ -4,8 +4,10 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bench.cluster.kube import HEALTH_PORT, Failed, Kube, Object
 from bench.cluster.manifests import LOOSE, STRICT
+
+from forefill_lab.cluster.kube import HEALTH_PORT, Kube
+from forefill_lab.cluster.kubectl import Failed, Object
 
 
 @dataclass

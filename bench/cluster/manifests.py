@@ -3,7 +3,8 @@
 import sys
 from typing import Any
 
-from bench.cluster.kube import ROOT, Object
+from forefill_lab.cluster.kubectl import Object
+from forefill_lab.cluster.paths import REPOSITORY as ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 import workload  # type: ignore[import-not-found]

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from bench.cluster import checks
 from bench.cluster.checks import Row
-from bench.cluster.kube import Object
 from bench.cluster.manifests import (
     ASKS,
     CALL,
@@ -20,6 +19,8 @@ from bench.cluster.manifests import (
     pod,
     workload,
 )
+
+from forefill_lab.cluster.kubectl import Object
 
 
 def rows(image: str) -> Sequence[Row]:

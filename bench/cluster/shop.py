@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.cluster.kube import ROOT, SYSTEM, Kube
+from forefill_lab.cluster.kube import SYSTEM, Kube
+from forefill_lab.cluster.paths import REPOSITORY as ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 import workload  # type: ignore[import-not-found]

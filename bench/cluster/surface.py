@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from bench.cluster.checks import Row, is_ready
-from bench.cluster.kube import Failed, Kube
 from bench.cluster.manifests import EAGER, LOOSE, NAMESPACES, OTHER, STRICT, workload
 from bench.cluster.rows import rows
+
+from forefill_lab.cluster.kube import Kube
+from forefill_lab.cluster.kubectl import Failed
 
 
 def lay(kube: Kube) -> None:

@@ -10,9 +10,11 @@ import tempfile
 from pathlib import Path
 
 from bench.cluster import shop
-from bench.cluster.kube import CHART, ROOT, SYSTEM, Failed, Kube
 
 from forefill_lab.cluster import images, recipes, versions
+from forefill_lab.cluster.kube import CHART, SYSTEM, Kube
+from forefill_lab.cluster.kubectl import Failed
+from forefill_lab.cluster.paths import REPOSITORY as ROOT
 from forefill_lab.cluster.paths import Paths
 from forefill_lab.cluster.progress import Progress
 

@@ -12,7 +12,9 @@ import time
 from statistics import median
 
 from bench.cluster import checks, manifests, shop
-from bench.cluster.kube import HEALTH_PORT, Failed, Kube, Object, connect
+
+from forefill_lab.cluster.kube import HEALTH_PORT, Kube, connect
+from forefill_lab.cluster.kubectl import Failed, Object
 
 NAMESPACE = "bench-pods"
 

@@ -10,7 +10,9 @@ import time
 from statistics import median
 
 from bench.cluster import shop
-from bench.cluster.kube import SYSTEM, Failed, connect
+
+from forefill_lab.cluster.kube import SYSTEM, connect
+from forefill_lab.cluster.kubectl import Failed
 
 
 def main() -> int:

@@ -29,7 +29,7 @@ OVER_GRANT = f'forefill_policy_over_grant{{policy="{NAMESPACE}/llm"}}'
 @pytest.fixture(scope="module")
 def shop(cluster: Cluster) -> Iterator[Cluster]:
     """A namespace under restricted Pod Security with an upstream, a policy, and an annotated app that calls it."""
-    image = cluster.access.operator_image
+    image = cluster.cluster.operator_image
     cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait")
     cluster.apply(workload.namespace(NAMESPACE))
     cluster.until(lambda: policy_is_known(cluster), what="the resource is served")
@@ -73,7 +73,7 @@ def test_an_annotated_pod_has_its_sidecar_and_is_ready(shop: Cluster) -> None:
     for pod in shop.pods(NAMESPACE, "app=app"):
         sidecar = sidecar_of(pod)
         assert sidecar["restartPolicy"] == "Always"
-        assert sidecar["image"] == shop.access.sidecar_image
+        assert sidecar["image"] == shop.cluster.sidecar_image
         ready = {c["type"]: c["status"] for c in pod["status"]["conditions"]}
         assert ready["Ready"] == "True"
         variables = {v["name"]: v.get("value") for v in pod["spec"]["containers"][0]["env"]}
@@ -174,7 +174,7 @@ def test_with_the_operator_down_annotated_pods_start_injected_and_run_at_the_saf
     shop.kubectl("rollout", "status", "-n", NAMESPACE, "deployment/app", "--timeout=120s")
     pod = shop.pods(NAMESPACE, "app=app")[0]
     name = pod["metadata"]["name"]
-    assert sidecar_of(pod)["image"] == shop.access.sidecar_image
+    assert sidecar_of(pod)["image"] == shop.cluster.sidecar_image
     shop.until(lambda: shop.metric(NAMESPACE, name, HEALTH, ALLOWED) > 0.0, what="the safe rate is there")
     assert shop.metric(NAMESPACE, name, HEALTH, ALLOWED) == pytest.approx(0.5 * 30 / 10)
     shop.until(lambda: "200" in outcomes(shop))

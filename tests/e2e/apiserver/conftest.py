@@ -11,58 +11,30 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from forefill_lab.cluster import ClusterError, binaries, certificates, kind
 from forefill_lab.cluster.certificates import Subject
+from forefill_lab.cluster.kubectl import Kubectl, Object
 from forefill_lab.cluster.paths import Paths
 from forefill_lab.cluster.progress import Progress
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "forefill"
 RELEASE, SYSTEM = "forefill", "forefill-apiserver"
-Object = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class ApiServer:
+class ApiServer(Kubectl):
     """kubectl and helm against the API server, and processes of ours that use it as a service account."""
 
-    programs: binaries.Binaries
-    folder: Path
-    url: str
-    admin: Path
-    audit: Path
-    processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
-
-    def kubectl(self, *words: str, text: str = "", check: bool = True) -> "subprocess.CompletedProcess[str]":
-        return self._run(str(self.programs["kubectl"]), *words, text=text, check=check)
-
-    def helm(self, *words: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-        return self._run(str(self.programs["helm"]), *words, text="", check=check)
-
-    def _run(self, *command: str, text: str, check: bool) -> "subprocess.CompletedProcess[str]":
-        environment = {**os.environ, "KUBECONFIG": str(self.admin), "HOME": str(self.folder)}
-        done = subprocess.run(command, input=text, env=environment, capture_output=True, text=True, timeout=60)
-        if check and done.returncode != 0:
-            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
-        return done
-
-    def get(self, *what: str) -> Object:
-        found: Object = json.loads(self.kubectl("get", *what, "-o", "json").stdout)
-        return found
-
-    def apply(self, *manifests: Object) -> None:
-        self.kubectl(
-            "apply", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
-        )
+    def __init__(self, programs: binaries.Binaries, folder: Path, url: str, admin: Path, audit: Path) -> None:
+        super().__init__(programs["kubectl"], programs["helm"], admin, home=folder)
+        self.folder, self.url, self.audit = folder, url, audit
+        self.processes: list[subprocess.Popen[bytes]] = []
 
     def create(self, manifest: Object, *words: str) -> "subprocess.CompletedProcess[str]":
         return self.kubectl("create", "-f", "-", "-o", "json", *words, text=json.dumps(manifest), check=False)
@@ -92,12 +64,6 @@ class ApiServer:
         finally:
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0, log.read_text()
-
-    def until(self, condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
-        begun = time.monotonic()
-        while not condition():
-            assert time.monotonic() - begun < seconds, f"not within {seconds} s: {what}"
-            time.sleep(0.1)
 
 
 def kubeconfig(url: str, folder: Path, user: Object) -> str:
