@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import h11
 from bench.conformance.cases import Case
 
-from forefill_protocol.messages import CostSettings, ForecastSettings, PolicySettings, QueueSettings
 from forefill_protocol.podsettings import PolicyListener
+from forefill_protocol.policysettings import CostSettings, ForecastSettings, PolicySettings, QueueSettings
 from forefill_sidecar.assembly import build_listener
 from forefill_sidecar.proxy.listener import Listener
 

@@ -16,7 +16,8 @@ from forefill_operator.profiles.calendar import Quarter
 from forefill_operator.profiles.fit import fit
 from forefill_operator.profiles.past import Fitted, Past
 from forefill_operator.profiles.tasks import Task
-from forefill_protocol.messages import Inherited, PolicyReport
+from forefill_protocol.messages import PolicyReport
+from forefill_protocol.policysettings import Inherited
 from forefill_sidecar.forecast import MODELS
 from forefill_sidecar.forecast.predictor import Predictor
 from forefill_sidecar.forecast.season import Season

@@ -17,7 +17,8 @@ from bench.forecast.series import DAY_SECONDS, SERVEGEN_DAY, Series, servegen, s
 from forefill_operator.profiles.calendar import SLOTS, Quarter
 from forefill_operator.profiles.inheritance import inherited
 from forefill_operator.profiles.past import AWAY, Past
-from forefill_protocol.messages import Forecast, Inherited, PolicyReport
+from forefill_protocol.messages import Forecast, PolicyReport
+from forefill_protocol.policysettings import Inherited
 from forefill_sidecar import scoring
 from forefill_sidecar.forecast.predictor import Predictor
 from forefill_sidecar.forecast.season import Season

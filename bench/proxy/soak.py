@@ -17,8 +17,8 @@ from pathlib import Path
 
 import uvloop
 
-from forefill_protocol.messages import CostSettings, ForecastSettings, PolicySettings, QueueSettings
 from forefill_protocol.podsettings import PolicyListener
+from forefill_protocol.policysettings import CostSettings, ForecastSettings, PolicySettings, QueueSettings
 from forefill_sidecar.assembly import build_listener
 from forefill_sidecar.proxy.listener import Listener
 

@@ -8,16 +8,8 @@ from forefill_operator.ledger import CLOCK_MARGIN, Envelope, Held
 from forefill_operator.member import Member
 from forefill_operator.policy import SAFE_SHARE, TokenPolicy
 from forefill_operator.spec import Cost, Spec, UserDimension
-from forefill_protocol.messages import (
-    Assignment,
-    CostRoute,
-    CostSettings,
-    ForecastSettings,
-    PolicySettings,
-    QueueSettings,
-    Recall,
-    Step,
-)
+from forefill_protocol.messages import Assignment, Recall, Step
+from forefill_protocol.policysettings import CostRoute, CostSettings, ForecastSettings, PolicySettings, QueueSettings
 
 
 class Amounts(Struct, frozen=True, gc=False):

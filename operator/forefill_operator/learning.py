@@ -11,7 +11,8 @@ and is counted from its first word on; with all such pods the safe rates are at 
 from forefill_operator.ledger import CLOCK_MARGIN, Envelope
 from forefill_operator.policy import REPORT_MARGIN_SECONDS, SAFE_SHARE
 from forefill_operator.spec import Spec
-from forefill_protocol.messages import Fallback, Holding
+from forefill_protocol.fields import Fallback
+from forefill_protocol.messages import Holding
 
 
 class Learning:

@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from forefill_protocol.messages import Fallback, Mode
+from forefill_protocol.fields import Fallback, Mode
 
 
 class _Camel(Struct, frozen=True, rename="camel"):

@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from forefill_protocol.codec import UNREADABLE
-from forefill_protocol.messages import Amount, Count, Mode, PolicyName, PolicySettings, ShortText
+from forefill_protocol.fields import Amount, Count, Mode, PolicyName, ShortText
+from forefill_protocol.policysettings import PolicySettings
 
 VARIABLE = "FOREFILL_SETTINGS"
 TOKEN_AUDIENCE = "forefill.io"

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from forefill_protocol.codec import UNREADABLE
-from forefill_protocol.messages import Amount, Seconds
+from forefill_protocol.fields import Amount, Seconds
 
 Read = TypeVar("Read", bound=Struct)
 

@@ -4,8 +4,9 @@ import argparse
 import socket
 from math import isfinite
 
-from forefill_protocol.messages import CostSettings, ForecastSettings, Mode, PolicySettings, QueueSettings
+from forefill_protocol.fields import Mode
 from forefill_protocol.podsettings import PolicyListener
+from forefill_protocol.policysettings import CostSettings, ForecastSettings, PolicySettings, QueueSettings
 from forefill_sidecar.proxy import address
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from forefill_protocol.messages import CostRoute, CostSettings
+from forefill_protocol.policysettings import CostRoute, CostSettings
 
 NO_ROUTE: Final = -1
 # An estimate follows the last twenty or so responses; before that it is their mean.

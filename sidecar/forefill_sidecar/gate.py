@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 from math import inf
 
-from forefill_protocol.messages import Mode, PolicySettings
+from forefill_protocol.fields import Mode
+from forefill_protocol.policysettings import PolicySettings
 from forefill_sidecar.alarm import Alarm, CallLater
 from forefill_sidecar.bucket import TokenBucket
 from forefill_sidecar.histogram import Distribution

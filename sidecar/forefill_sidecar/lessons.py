@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from forefill_protocol.messages import Forecast, PolicySettings
+from forefill_protocol.messages import Forecast
+from forefill_protocol.policysettings import PolicySettings
 from forefill_sidecar import local_time
 from forefill_sidecar.counts import Counts
 from forefill_sidecar.expectations import Expectations

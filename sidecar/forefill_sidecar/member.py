@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from forefill_protocol import messages
+from forefill_protocol.policysettings import PolicySettings
 from forefill_sidecar.acknowledgements import Outstanding
 from forefill_sidecar.counts import Counts
 from forefill_sidecar.early import SOON_SECONDS, Reason, Running, Watch
@@ -27,7 +28,7 @@ class Member:
     listener: Port
     tenure: Tenure
     predictor: Predictor
-    settings: messages.PolicySettings
+    settings: PolicySettings
     report_due: float
     profile: Profile | None = None
     watch: Watch = field(default_factory=Watch)
@@ -207,7 +208,7 @@ class Member:
         self.tenure.refuse(refused, now)
         self.enforce(now)
 
-    def _configure(self, settings: messages.PolicySettings) -> None:
+    def _configure(self, settings: PolicySettings) -> None:
         if self.profile:
             self.profile.take(self.settings.cost.routes)
             self.profile.arrivals.user_header = settings.forecast.user_header.lower().encode()

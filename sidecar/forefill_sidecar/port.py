@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from forefill_protocol.messages import PolicySettings
+from forefill_protocol.policysettings import PolicySettings
 from forefill_sidecar.expectations import Expectations
 from forefill_sidecar.gate import Gate
 from forefill_sidecar.meter import Meter

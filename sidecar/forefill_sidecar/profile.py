@@ -8,7 +8,8 @@ file.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from forefill_protocol.messages import CostRoute, Inherited, Spread
+from forefill_protocol.messages import Spread
+from forefill_protocol.policysettings import CostRoute, Inherited
 from forefill_sidecar.arrivals import MOST_SEEN, USERS, Arrivals
 from forefill_sidecar.forecast import snapshot
 from forefill_sidecar.forecast.day_profile import DayProfile

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from forefill_protocol.messages import PolicySettings
+from forefill_protocol.policysettings import PolicySettings
 from forefill_sidecar.forecast.predictor import Predictor
 from forefill_sidecar.port import Port
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from forefill_protocol.messages import PolicySettings
+from forefill_protocol.policysettings import PolicySettings
 from forefill_sidecar.forecast.predictor import Predictor
 
 _log = logging.getLogger("forefill.agent")

@@ -11,7 +11,8 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from forefill_protocol.messages import Assignment, Fallback, Holding, Mode, Recall, Refused
+from forefill_protocol.fields import Fallback, Mode
+from forefill_protocol.messages import Assignment, Holding, Recall, Refused
 from forefill_protocol.podsettings import PolicyListener
 
 # A connected operator answers a Hello within milliseconds. Until this has passed, a starting pod holds its requests

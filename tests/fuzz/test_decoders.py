@@ -17,6 +17,7 @@ from forefill_operator.demand import Demand
 from forefill_operator.ledger import Held
 from forefill_operator.tickets import Ticket
 from forefill_protocol import codec, messages
+from forefill_protocol.policysettings import CostSettings, ForecastSettings, Inherited, PolicySettings, QueueSettings
 from forefill_sidecar import state
 from forefill_sidecar.expectations import Expectations
 from forefill_sidecar.forecast.predictor import Predictor
@@ -88,13 +89,13 @@ _REPORT = messages.Report(
         )
     ],
 )  # fmt: skip
-_SETTINGS = messages.PolicySettings(
-    10.0, 30.0, "Safe", messages.ForecastSettings("Ensemble", 0.95, 3), messages.QueueSettings(5.0, 10),
-    messages.CostSettings(1.0),
+_SETTINGS = PolicySettings(
+    10.0, 30.0, "Safe", ForecastSettings("Ensemble", 0.95, 3), QueueSettings(5.0, 10),
+    CostSettings(1.0),
 )  # fmt: skip
 _ASSIGNMENT = messages.Assignment(
     "ns/llm", "uid", 1, 2, 3, 10.0, 30.0, 5.0, 10.0, 12.0, 30.0, "Enforce", 1.0, 1.0, "", b"t",
-    [messages.Step(1.0, 2.0)], _SETTINGS, "", messages.Inherited(10.0, 1.0, 1.0, [1.0] * 96),
+    [messages.Step(1.0, 2.0)], _SETTINGS, "", Inherited(10.0, 1.0, 1.0, [1.0] * 96),
 )  # fmt: skip
 _CLIENT = Client("ns", "sa", "pod", "uid", {"app": "x"}, "Deployment/x")
 _RECORD = records.Record(_CLIENT, _ASSIGNMENT, Held(1.0, 2.0, 3.0), 1, Demand(1.0, 1.0))

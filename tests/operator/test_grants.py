@@ -8,7 +8,7 @@ from forefill_operator.grants import Amounts
 from forefill_operator.ledger import Envelope, Held
 from forefill_operator.member import Member
 from forefill_operator.policy import TokenPolicy
-from forefill_protocol.messages import CostRoute, CostSettings, ForecastSettings
+from forefill_protocol.policysettings import CostRoute, CostSettings, ForecastSettings
 
 Make = Callable[..., TokenPolicy]
 

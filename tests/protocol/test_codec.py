@@ -8,17 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forefill_protocol import codec, messages
+from forefill_protocol.policysettings import CostSettings, ForecastSettings, Inherited, PolicySettings, QueueSettings
 
 GOLDEN = Path(__file__).parent / "golden" / "v1"
 
 FORECAST = messages.Forecast(mean=10.5, p50=10.0, p90=14.0, p95=16.0)
-SETTINGS = messages.PolicySettings(
+SETTINGS = PolicySettings(
     report_interval_seconds=10.0,
     lease_seconds=30.0,
     fallback="Safe",
-    forecast=messages.ForecastSettings(model="Ensemble", quantile=0.95, horizon_windows=3),
-    queue=messages.QueueSettings(max_wait_seconds=5.0, max_requests=1000),
-    cost=messages.CostSettings(default=1.0, header="x-tokens"),
+    forecast=ForecastSettings(model="Ensemble", quantile=0.95, horizon_windows=3),
+    queue=QueueSettings(max_wait_seconds=5.0, max_requests=1000),
+    cost=CostSettings(default=1.0, header="x-tokens"),
 )
 REPORT = messages.Report(
     sequence=7,
@@ -70,11 +71,11 @@ ASSIGNMENT = messages.Assignment(
 )
 WHOLE_SETTINGS = msgspec.structs.replace(
     SETTINGS,
-    forecast=messages.ForecastSettings(
+    forecast=ForecastSettings(
         model="Arima", quantile=0.95, horizon_windows=3, time_zone="Europe/Vienna", user_header="x-user"
     ),
 )
-INHERITED = messages.Inherited(
+INHERITED = Inherited(
     interval_seconds=10.0,
     level=12.0,
     scale=3.5,

@@ -10,8 +10,9 @@ import hypothesis
 import pytest
 import uvloop
 
-from forefill_protocol.messages import CostSettings, ForecastSettings, Mode, PolicySettings, QueueSettings
+from forefill_protocol.fields import Mode
 from forefill_protocol.podsettings import PolicyListener
+from forefill_protocol.policysettings import CostSettings, ForecastSettings, PolicySettings, QueueSettings
 from forefill_sidecar.assembly import build_listener
 from forefill_sidecar.proxy.limits import Limits
 from forefill_sidecar.proxy.listener import Listener

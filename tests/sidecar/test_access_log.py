@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from forefill_protocol.messages import CostRoute, CostSettings
+from forefill_protocol.policysettings import CostRoute, CostSettings
 from forefill_sidecar import access_log, entry, journal
 from forefill_sidecar.entry import Entry, TraceParent
 from forefill_sidecar.outlet import PENDING_LIMIT, Outlet

@@ -11,9 +11,7 @@ import pytest
 from forefill_protocol.messages import (
     Ack,
     Assignment,
-    CostSettings,
     Expectation,
-    ForecastSettings,
     Hello,
     PolicyReport,
     Recall,
@@ -22,6 +20,7 @@ from forefill_protocol.messages import (
     Step,
     Up,
 )
+from forefill_protocol.policysettings import CostSettings, ForecastSettings
 from forefill_sidecar.agent import REMEMBERED_REPORTS, Agent, Member
 from forefill_sidecar.assembly import build_listener
 from forefill_sidecar.forecast.predictor import Predictor

@@ -1,6 +1,6 @@
 import pytest
 
-from forefill_protocol.messages import CostRoute, CostSettings
+from forefill_protocol.policysettings import CostRoute, CostSettings
 from forefill_sidecar import cost
 from forefill_sidecar.cost import NO_ROUTE, Price
 

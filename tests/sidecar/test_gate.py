@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forefill_protocol.messages import CostSettings, ForecastSettings, Mode, PolicySettings, QueueSettings
+from forefill_protocol.fields import Mode
+from forefill_protocol.policysettings import CostSettings, ForecastSettings, PolicySettings, QueueSettings
 from forefill_sidecar.alarm import TIMER_SECONDS
 from forefill_sidecar.bucket import TokenBucket
 from forefill_sidecar.gate import Gate

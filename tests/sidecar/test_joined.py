@@ -8,8 +8,9 @@ import httpx
 import msgspec
 import pytest
 
-from forefill_protocol.messages import Assignment, CostRoute, CostSettings, Spread
+from forefill_protocol.messages import Assignment, Spread
 from forefill_protocol.podsettings import PolicyListener
+from forefill_protocol.policysettings import CostRoute, CostSettings
 from forefill_sidecar.joined import JoinedSidecar
 from forefill_sidecar.keepsake import Keepsake, Kept
 from forefill_sidecar.reporter import Operator

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from forefill_protocol.messages import CostRoute, Expectation
+from forefill_protocol.messages import Expectation
+from forefill_protocol.policysettings import CostRoute
 from forefill_sidecar.api_connection import MAX_BODY_BYTES
 from forefill_sidecar.forecast.season import Season
 from forefill_sidecar.local_api import LocalApi

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from forefill_protocol import messages
 from forefill_protocol.podsettings import PolicyListener
+from forefill_protocol.policysettings import CostSettings, ForecastSettings, PolicySettings, QueueSettings
 from forefill_sidecar.agent import Agent, Member
 from forefill_sidecar.bucket import TokenBucket
 from forefill_sidecar.early import MOST_A_WINDOW
@@ -21,13 +22,13 @@ from forefill_sidecar.meter import Meter
 from forefill_sidecar.tenure import Tenure
 
 INTERVAL = 10.0
-SETTINGS = messages.PolicySettings(
+SETTINGS = PolicySettings(
     report_interval_seconds=INTERVAL,
     lease_seconds=30.0,
     fallback="Safe",
-    forecast=messages.ForecastSettings("Ensemble", 0.95, 3),
-    queue=messages.QueueSettings(20.0, 100),
-    cost=messages.CostSettings(1.0),
+    forecast=ForecastSettings("Ensemble", 0.95, 3),
+    queue=QueueSettings(20.0, 100),
+    cost=CostSettings(1.0),
 )
 LISTENER = PolicyListener("ns/llm", "uid", 1, 17001, "http://llm", "Enforce", 2.0, 6.0, SETTINGS)
 
@@ -48,7 +49,7 @@ class Port:
     meter: Meter
     expectations: Expectations = field(default_factory=Expectations)
 
-    def configure(self, settings: messages.PolicySettings) -> None:
+    def configure(self, settings: PolicySettings) -> None:
         self.gate.configure(settings)
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from forefill_protocol.messages import CostRoute, Spread
+from forefill_protocol.messages import Spread
+from forefill_protocol.policysettings import CostRoute
 from forefill_sidecar.arrivals import MOST_SEEN
 from forefill_sidecar.forecast.season import Season
 from forefill_sidecar.profile import Profile

@@ -4,16 +4,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forefill_protocol import messages
+from forefill_protocol.fields import Fallback
 from forefill_protocol.podsettings import PolicyListener
+from forefill_protocol.policysettings import CostSettings, ForecastSettings, PolicySettings, QueueSettings
 from forefill_sidecar.tenure import DENIED, OPEN, Allowance, Tenure
 
-SETTINGS = messages.PolicySettings(
+SETTINGS = PolicySettings(
     report_interval_seconds=10.0,
     lease_seconds=30.0,
     fallback="Safe",
-    forecast=messages.ForecastSettings(model="LastValue", quantile=0.95, horizon_windows=3),
-    queue=messages.QueueSettings(max_wait_seconds=5.0, max_requests=10),
-    cost=messages.CostSettings(default=1.0),
+    forecast=ForecastSettings(model="LastValue", quantile=0.95, horizon_windows=3),
+    queue=QueueSettings(max_wait_seconds=5.0, max_requests=10),
+    cost=CostSettings(default=1.0),
 )
 LISTENER = PolicyListener(
     policy="ai/llm",
@@ -43,7 +45,7 @@ GRANT = messages.Assignment(
 GONE = messages.Refused(code=410, sentence="the policy was deleted", policy="ai/llm")
 
 
-def tenure(fallback: messages.Fallback = "Safe") -> Tenure:
+def tenure(fallback: Fallback = "Safe") -> Tenure:
     settings = msgspec.structs.replace(SETTINGS, fallback=fallback)
     return Tenure(msgspec.structs.replace(LISTENER, settings=settings), started_at=100.0)
 
@@ -60,7 +62,7 @@ def tenure(fallback: messages.Fallback = "Safe") -> Tenure:
     ],
 )
 def test_before_the_first_answer_a_pod_waits_a_moment_and_then_falls_back(
-    fallback: messages.Fallback, now: float, allowance: Allowance
+    fallback: Fallback, now: float, allowance: Allowance
 ) -> None:
     assert tenure(fallback).allowance(now) == allowance
 
@@ -79,7 +81,7 @@ def test_before_the_first_answer_a_pod_waits_a_moment_and_then_falls_back(
     ],
 )
 def test_a_grant_runs_at_its_rate_then_at_the_safe_rate_then_falls_back(
-    fallback: messages.Fallback, elapsed: float, state: str, allowance: Allowance
+    fallback: Fallback, elapsed: float, state: str, allowance: Allowance
 ) -> None:
     held = tenure(fallback)
     held.grant(GRANT, counted_from=200.0)
@@ -150,7 +152,7 @@ def test_a_holding_tells_what_is_in_force_and_for_how_long() -> None:
     fallback=st.sampled_from(["Safe", "Deny", "Open"]),
 )
 def test_the_allowance_stays_as_it_is_until_the_next_change(
-    elapsed: float, steps: list[tuple[float, float]], fallback: messages.Fallback
+    elapsed: float, steps: list[tuple[float, float]], fallback: Fallback
 ) -> None:
     held = tenure(fallback)
     held.grant(msgspec.structs.replace(GRANT, steps=[messages.Step(*step) for step in steps]), 0.0)

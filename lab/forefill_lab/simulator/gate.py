@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from forefill_lab.simulator.flow import Flow
-from forefill_protocol.messages import Mode, PolicySettings
+from forefill_protocol.fields import Mode
+from forefill_protocol.policysettings import PolicySettings
 from forefill_sidecar.alarm import Cancellable
 from forefill_sidecar.expectations import Expectations
 from forefill_sidecar.gate import Gate

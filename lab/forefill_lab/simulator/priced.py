@@ -5,7 +5,7 @@ from typing import Final
 
 from forefill_lab.simulator.flow import Batch, Flow
 from forefill_lab.simulator.timeline import Timeline
-from forefill_protocol.messages import CostSettings
+from forefill_protocol.policysettings import CostSettings
 from forefill_sidecar import cost
 from forefill_sidecar.cost import NO_ROUTE, CostRule
 

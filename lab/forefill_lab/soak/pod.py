@@ -10,18 +10,19 @@ from forefill_lab.chaos.scene import INTERVAL_SECONDS, LEASE_SECONDS, POLICY
 from forefill_lab.reports.wire import StreamRefused, Wire
 from forefill_protocol import codec, messages
 from forefill_protocol.podsettings import PolicyListener
+from forefill_protocol.policysettings import CostSettings, ForecastSettings, PolicySettings, QueueSettings
 from forefill_sidecar.tenure import Tenure
 
 OPEN_SECONDS, LEAVE_SECONDS = 5.0, 0.5
 MOST_DEMAND = 30.0
 
-_SETTINGS = messages.PolicySettings(
+_SETTINGS = PolicySettings(
     report_interval_seconds=INTERVAL_SECONDS,
     lease_seconds=LEASE_SECONDS,
     fallback="Safe",
-    forecast=messages.ForecastSettings("Ensemble", 0.95, 3),
-    queue=messages.QueueSettings(5.0, 1000),
-    cost=messages.CostSettings(1.0),
+    forecast=ForecastSettings("Ensemble", 0.95, 3),
+    queue=QueueSettings(5.0, 1000),
+    cost=CostSettings(1.0),
 )
 # It has nothing until an operator answers: what it may use is all of the operator's giving.
 _LISTENER = PolicyListener(POLICY, "", 0, 1, "http://127.0.0.1:1", "Enforce", 0.0, 1.0, _SETTINGS)

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from forefill_operator.anomaly.finding import Verdict
 from forefill_operator.shaping import Terms
-from forefill_protocol.messages import Mode
+from forefill_protocol.fields import Mode
 
 
 class ClassFacts(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """From what is remembered of a workload to what a new pod of it begins with."""
 
 from forefill_operator.profiles.past import MOST_RATE, Past
-from forefill_protocol.messages import Inherited
+from forefill_protocol.policysettings import Inherited
 
 # Windows of another pod that a new one is shown; the protocol has room for 64.
 RECENT = 64

@@ -9,7 +9,8 @@ from forefill_operator.profiles.calendar import Quarter
 from forefill_operator.profiles.days import Days
 from forefill_operator.profiles.history import History
 from forefill_operator.shadow import LEAST_ROOT, Shadow
-from forefill_protocol.messages import Coefficient, PolicyReport
+from forefill_protocol.fields import Coefficient
+from forefill_protocol.messages import PolicyReport
 
 # A window of so many intervals or more was slept through; a shorter one than the other part waits for the next.
 SLEPT, SHORTEST = 3.0, 0.5

@@ -22,7 +22,8 @@ from forefill_operator.profiles.pasts import Key, Pasts
 from forefill_operator.profiles.shelf import Shelf
 from forefill_operator.profiles.tasks import LEAST_WINDOWS, Task
 from forefill_operator.status import BestModel
-from forefill_protocol.messages import Inherited, Report
+from forefill_protocol.messages import Report
+from forefill_protocol.policysettings import Inherited
 
 # Fits begin in these seconds after midnight UTC, each operator's at a moment of its own.
 FITS_BETWEEN = 3600.0, 4 * 3600.0

@@ -8,7 +8,7 @@ quantiles begin where the workload's are, and are forgotten at each model's own 
 from math import sqrt
 from typing import Final
 
-from forefill_protocol.messages import Inherited
+from forefill_protocol.policysettings import Inherited
 from forefill_sidecar.forecast import Forecaster
 from forefill_sidecar.forecast.arima import Arima, stable
 from forefill_sidecar.forecast.day_profile import DayProfile

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from forefill_protocol.messages import Forecast, Inherited
+from forefill_protocol.messages import Forecast
+from forefill_protocol.policysettings import Inherited
 from forefill_sidecar import forecast
 from forefill_sidecar.forecast import inheritance, quantiles, snapshot
 from forefill_sidecar.forecast.arima import Arima

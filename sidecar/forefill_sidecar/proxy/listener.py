@@ -3,8 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from forefill_protocol.messages import PolicySettings
 from forefill_protocol.podsettings import PolicyListener
+from forefill_protocol.policysettings import PolicySettings
 from forefill_sidecar import cost
 from forefill_sidecar.expectations import Expectations
 from forefill_sidecar.gate import Gate

@@ -5,7 +5,7 @@ import pytest
 from forefill_lab.simulator import priced
 from forefill_lab.simulator.priced import RESPONSE_SECONDS, PricedFlow
 from forefill_lab.simulator.timeline import Timeline
-from forefill_protocol.messages import CostSettings
+from forefill_protocol.policysettings import CostSettings
 
 SETTINGS = CostSettings(default=1.0, header="x-tokens", response_pointer="/usage/total_tokens")
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from forefill_protocol.messages import Inherited
+from forefill_protocol.policysettings import Inherited
 from forefill_sidecar.forecast import MODELS
 from forefill_sidecar.forecast.ensemble import EXPERTS
 from forefill_sidecar.forecast.inheritance import NOISE, rehearsal, usual

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from forefill_protocol.messages import CostSettings
+from forefill_protocol.policysettings import CostSettings
 
 LAST_GET = b"GET /a HTTP/1.1\r\nHost: me\r\nConnection: close\r\n\r\n"
 BY_RESPONSE = CostSettings(default=1.0, response_pointer="/usage/total_tokens", reserve=10.0, max_debt=20.0)

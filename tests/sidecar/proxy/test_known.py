@@ -5,7 +5,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forefill_protocol.messages import CostSettings
+from forefill_protocol.policysettings import CostSettings
 from forefill_sidecar import cost
 from forefill_sidecar.proxy import address, fields, known, rewrite, wishes
 from forefill_sidecar.proxy.fields import BadHead

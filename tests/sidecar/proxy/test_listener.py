@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from forefill_protocol.messages import CostSettings
+from forefill_protocol.policysettings import CostSettings
 
 GET = b"GET /a HTTP/1.1\r\nHost: me\r\n\r\n"
 LAST_GET = b"GET /a HTTP/1.1\r\nHost: me\r\nConnection: close\r\n\r\n"

@@ -14,6 +14,7 @@ from forefill_operator.grants import settings as policy_settings
 from forefill_operator.policy import SAFE_SHARE, TokenPolicy
 from forefill_protocol import messages
 from forefill_protocol.podsettings import PolicyListener
+from forefill_protocol.policysettings import PolicySettings
 from forefill_sidecar.agent import Agent, Member
 from forefill_sidecar.expectations import Expectations
 from forefill_sidecar.forecast.predictor import Predictor
@@ -88,7 +89,7 @@ def build(index: int, scene: Scene, policy: TokenPolicy, chance: random.Random) 
     return Pod(index, identity(name, policy), gate, member)
 
 
-def _flow(index: int, scene: Scene, settings: messages.PolicySettings, offset: float, drift: float) -> Flow:
+def _flow(index: int, scene: Scene, settings: PolicySettings, offset: float, drift: float) -> Flow:
     lie, rule = scene.lies.get(index), priced.rule_of(settings.cost)
     if lie is None or lie.kind != "cost" or rule is None:
         return scene.flow(offset, drift)
