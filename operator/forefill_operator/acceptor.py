@@ -80,12 +80,12 @@ class Acceptor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_left: asyncio.Event | None = None
 
-    def start(self, host: str, port: int, context: ssl.SSLContext) -> int:
-        """Listen; the port in use. Raises OSError."""
+    def start(self, host: str, port: int, context: ssl.SSLContext, shares_port: bool = False) -> int:
+        """Listen; the port in use, which other processes may have too if it is shared. Raises OSError."""
         self._context = context
         self._most_open = max(1, raise_open_files() - RESERVED_FILES)
         loop = asyncio.get_running_loop()
-        for listening in _listen(host, port):
+        for listening in _listen(host, port, shares_port):
             self._sockets.append(listening)
             loop.add_reader(listening, self._accept, listening)
         return int(self._sockets[0].getsockname()[1])
@@ -202,7 +202,7 @@ def raise_open_files() -> int:
     return max(soft, most)
 
 
-def _listen(host: str, port: int) -> list[socket.socket]:
+def _listen(host: str, port: int, shares_port: bool) -> list[socket.socket]:
     """A socket for each address that `host` has, all on one port. Raises OSError."""
     sockets: list[socket.socket] = []
     try:
@@ -214,7 +214,8 @@ def _listen(host: str, port: int) -> list[socket.socket]:
         )
         for family, address in found:
             try:
-                listening = socket.create_server((str(address), port), family=family, backlog=1024)
+                where = str(address), port
+                listening = socket.create_server(where, family=family, backlog=1024, reuse_port=shares_port)
             except OSError as error:
                 # `localhost` may name an IPv6 address on a machine without IPv6.
                 if error.errno == errno.EADDRNOTAVAIL and len(found) > 1:

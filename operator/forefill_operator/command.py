@@ -8,7 +8,7 @@ from typing import Any
 
 import uvloop
 
-from forefill_operator import logs, sharing
+from forefill_operator import logs, sharing, workers
 from forefill_operator.usage import Address, Misused, parse_address
 
 DESCRIPTION = """\
@@ -25,6 +25,10 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     logs.configure(options.log_level, options.log_format)
     try:
+        if options.workers and options.worker is None:
+            workers.check(options)
+            return uvloop.run(workers.run(options, arguments))
+        workers.own_options(options)
         uvloop.run(_chosen(options))
     except Misused as misused:
         print(f"forefill operator: {misused}", file=sys.stderr)
@@ -74,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     cluster.add_argument("--ticket-secret", help="Secret that keeps the keys of tickets (default: the CA's)")
     cluster.add_argument("--lease", help="Lease that the answering operator holds")
     sharing.add_options(options)
+    workers.add_options(options)
     return options
 
 

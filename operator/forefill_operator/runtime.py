@@ -30,7 +30,8 @@ Chore = Callable[[], Awaitable[None]]
 
 @dataclass
 class Runtime:
-    """`chores` run beside the loop until the end; `alive` adds a reason not to be to its own; `keys` sign tickets.
+    """`chores` run beside the loop until the end; `alive` adds a reason not to be to its own; `keys` sign tickets;
+    `shares_port` lets other operators of this node listen where this one does.
 
     `profiles_kept` is the file in which what is known of workloads outlives the operator, if it is to.
     """
@@ -47,6 +48,7 @@ class Runtime:
     clock: Clock = time.monotonic
     keys: Callable[[], Sequence[Key]] | None = None
     profiles_kept: Path | None = None
+    shares_port: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -68,7 +70,7 @@ class Runtime:
         """Serve until `stopping` is set. Raises OSError when an address can't be had, and whatever ends a chore."""
         health = Health(self._expose, self._alive, self.ready, self._explain)
         try:
-            port = await self.server.start(*self.stream, self.context)
+            port = await self.server.start(*self.stream, self.context, self.shares_port)
             health_port = await health.start(*self.health)
             where = self.stream[0], port, self.health[0], health_port
             _log.info("streams on %s:%d, health and metrics on %s:%d", *where)

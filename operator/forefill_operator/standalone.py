@@ -69,7 +69,8 @@ async def _serve(
         stream=options.listen,
         health=options.health or ("127.0.0.1", 0),
         keys=lambda: keys,
-        profiles_kept=options.state / "profiles",
+        profiles_kept=options.state / ("profiles" if options.worker is None else f"profiles-{options.worker}"),
+        shares_port=options.worker is not None,
     )
     runtime.chores = [
         lambda: folder.follow(controller, runtime.server, served, metrics, runtime.clock),

@@ -72,9 +72,9 @@ class StreamServer:
         self._acceptor = Acceptor(self._upgrade, self.door_metrics, clock)
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self, host: str, port: int, context: ssl.SSLContext) -> int:
+    async def start(self, host: str, port: int, context: ssl.SSLContext, shares_port: bool = False) -> int:
         """Listen; the port in use. Raises OSError when the address can't be had."""
-        port = self._acceptor.start(host, port, context)
+        port = self._acceptor.start(host, port, context, shares_port)
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._sweep_for_ever()), loop.create_task(self._review_for_ever())]
         return port

@@ -115,6 +115,7 @@ class Service:
             alive=self._alive,
             ready=self._ready,
             keys=lambda: self._keys,
+            shares_port=options.worker is not None,
         )
 
     async def run(self) -> None:
