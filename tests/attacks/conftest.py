@@ -6,7 +6,6 @@ The whole table of attacks stands in docs/threat-model.md.
 import asyncio
 import base64
 import contextlib
-import datetime
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -16,15 +15,11 @@ from typing import Any
 
 import pytest
 from picows import ws_connect
+from tests import serving
 from tests.peer import Peer
 
-from forefill_operator import schema, tickets
-from forefill_operator.controller import Controller
-from forefill_operator.identity import StaticTokens
-from forefill_operator.kube import tls
+from forefill_operator import tickets
 from forefill_operator.metrics import Metrics
-from forefill_operator.policy import parse_policy
-from forefill_operator.state_folder import ensure_certificate
 from forefill_operator.stream_server import StreamServer
 from forefill_operator.tickets import Key
 from forefill_protocol import messages
@@ -37,18 +32,7 @@ FORECAST = messages.Forecast(mean=5.0, p50=5.0, p90=6.0, p95=7.0)
 
 
 def manifest(name: str = "llm", namespace: str = "shop", **spec: Any) -> Any:
-    least = {
-        "mode": "Enforce",
-        "upstream": {"url": "http://llm.ai.svc:8000"},
-        "fillRate": {"base": 10, "min": 10, "max": 100},
-    }
-    metadata = {"name": name, "namespace": namespace, "uid": f"uid-of-{name}", "generation": 1}
-    return {
-        "apiVersion": "forefill.io/v1alpha1",
-        "kind": "TokenPolicy",
-        "metadata": metadata,
-        "spec": {**least, **spec},
-    }
+    return serving.manifest(name, namespace, **spec)
 
 
 @dataclass
@@ -57,6 +41,7 @@ class Target:
 
     folder: Path
     keys: tuple[Key, ...]
+    context: ssl.SSLContext
     trusting: ssl.SSLContext
     server: StreamServer = field(init=False)
     metrics: Metrics = field(init=False)
@@ -65,20 +50,15 @@ class Target:
 
     async def start(self, *, first_start: bool = True, policies: Sequence[Any] = ()) -> None:
         """Again after `stop`: a new process would know no more."""
-        context = tls.server_context()
-        context.load_cert_chain(self.folder / "serving.crt", self.folder / "serving.key")
-        controller, self.metrics = Controller(first_start=first_start), Metrics()
-        for each in policies or (manifest(), manifest("other", "elsewhere")):
-            controller.put_policy(parse_policy(schema.complete(each)), time.monotonic())
-        self.server = StreamServer(
-            controller,
-            StaticTokens(self.folder / "tokens.csv"),
-            self.metrics,
-            time.monotonic,
+        self.server = serving.server_of(
+            self.folder / "tokens.csv",
+            *(policies or (manifest(), manifest("other", "elsewhere"))),
+            first_start=first_start,
             keys=lambda: self.keys,
             wall_clock=lambda: time.time() + self.ahead,
         )
-        self.port = await self.server.start("127.0.0.1", 0, context)
+        self.metrics = self.server.metrics
+        self.port = await self.server.start("127.0.0.1", 0, self.context)
 
     async def stop(self) -> None:
         await self.server.close("the test ends")
@@ -139,9 +119,7 @@ def report(sequence: int = 1, **fields: Any) -> messages.Report:
 @pytest.fixture
 async def target(tmp_path: Path) -> AsyncIterator[Target]:
     (tmp_path / "tokens.csv").write_text(TOKENS)
-    ensure_certificate(tmp_path, ["localhost"], datetime.datetime.now(datetime.UTC))
-    trusting = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
-    running = Target(tmp_path, (tickets.make_key(time.time() - 3600.0),), trusting)
+    running = Target(tmp_path, (tickets.make_key(time.time() - 3600.0),), *serving.contexts(tmp_path))
     await running.start()
     yield running
     await running.stop()

@@ -1,6 +1,5 @@
 import asyncio
 import contextlib
-import datetime
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -9,27 +8,13 @@ from pathlib import Path
 
 import pytest
 from picows import WSHandshakeError, WSMsgType, ws_connect
+from tests import serving
 from tests.peer import Peer
 
-from forefill_operator import schema
-from forefill_operator.controller import Controller
-from forefill_operator.identity import StaticTokens
 from forefill_operator.metrics import Metrics
-from forefill_operator.policy import parse_policy
-from forefill_operator.state_folder import ensure_certificate
 from forefill_operator.stream_server import CLOSE_AFTER_BAD_FRAMES, MESSAGES_PER_SECOND, StreamServer
 from forefill_protocol import codec, messages
 
-POLICY = {
-    "apiVersion": "forefill.io/v1alpha1",
-    "kind": "TokenPolicy",
-    "metadata": {"name": "llm", "namespace": "default", "uid": "policy-uid", "generation": 3},
-    "spec": {
-        "mode": "Enforce",
-        "upstream": {"url": "http://llm.ai.svc:8000"},
-        "fillRate": {"base": 10, "min": 10, "max": 100},
-    },
-}
 TOKENS = "token-a,pod-a,uid-a\ntoken-b,pod-b,uid-b\n"
 ENTRY = messages.PolicyReport(
     policy="default/llm",
@@ -68,16 +53,10 @@ class Running:
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
     tokens = tmp_path / "tokens.csv"
     tokens.write_text(TOKENS)
-    certificate, key = ensure_certificate(tmp_path, ["localhost"], datetime.datetime.now(datetime.UTC))
-    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    serving.minimum_version = ssl.TLSVersion.TLSv1_3
-    serving.load_cert_chain(certificate, key)
-    controller, metrics = Controller(first_start=True), Metrics()
-    controller.put_policy(parse_policy(schema.complete(POLICY)), time.monotonic())
-    server = StreamServer(controller, StaticTokens(tokens), metrics, time.monotonic)
-    port = await server.start("127.0.0.1", 0, serving)
-    trusting = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
-    yield Running(server, metrics, port, trusting)
+    context, trusting = serving.contexts(tmp_path)
+    server = serving.server_of(tokens, serving.manifest(generation=3))
+    port = await server.start("127.0.0.1", 0, context)
+    yield Running(server, server.metrics, port, trusting)
     await server.close("the test ends")
 
 
@@ -93,7 +72,7 @@ async def test_hello_and_report_are_answered_with_assignments(running: Running) 
     assert isinstance(first, messages.Assignment)
     assert (first.policy, first.policy_uid, first.policy_generation, first.answers) == (
         "default/llm",
-        "policy-uid",
+        "uid-of-llm",
         3,
         0,
     )

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import datetime
 import ssl
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -12,29 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import serving
 
-from forefill_operator import schema
-from forefill_operator.controller import Controller
-from forefill_operator.identity import StaticTokens
 from forefill_operator.kube import authorities, certificates, tls
 from forefill_operator.kube.authorities import OVERLAP, RETIREMENT, Authorities
-from forefill_operator.metrics import Metrics
-from forefill_operator.policy import parse_policy
 from forefill_operator.stream_server import StreamServer
 from forefill_protocol import bundle, messages
 from forefill_sidecar.reporter import Operator, Reporter
 
 CLIENTS = 20
-POLICY = {
-    "apiVersion": "forefill.io/v1alpha1",
-    "kind": "TokenPolicy",
-    "metadata": {"name": "llm", "namespace": "default", "uid": "policy-uid", "generation": 1},
-    "spec": {
-        "mode": "Enforce",
-        "upstream": {"url": "http://llm:8000"},
-        "fillRate": {"base": 100, "min": 100, "max": 1000},
-    },
-}
+POLICY = serving.manifest(fillRate={"base": 100, "min": 100, "max": 1000})
 NOW = datetime.datetime.now(datetime.UTC)
 
 
@@ -131,9 +117,7 @@ class Running:
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
     held = Authorities(certificates.make_authority("ca.forefill", NOW))
     (tmp_path / "tokens.csv").write_text("".join(f"token-{n},pod-{n},uid-{n}\n" for n in range(CLIENTS)))
-    controller, context = Controller(first_start=True), tls.server_context()
-    controller.put_policy(parse_policy(schema.complete(POLICY)), time.monotonic())
-    server = StreamServer(controller, StaticTokens(tmp_path / "tokens.csv"), Metrics(), time.monotonic)
+    context, server = tls.server_context(), serving.server_of(tmp_path / "tokens.csv", POLICY)
     server.trust(held.bundle)
     pods: list[Pod] = []
     state = Running(server, context, pods, held)
