@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from bench.simulate import servegen
-from bench.simulate.policies import policy
 
 from forefill_lab.simulator.demand import demand
+from forefill_lab.simulator.policies import constant
 from forefill_lab.simulator.simulate import Simulation
 
 COUNTS = (1, 2, 6)
@@ -44,7 +44,7 @@ def _divided(paths: Sequence[Path], load: float, count: int) -> Divided:
         columns = order[region::count]
         part = rate * float(means[columns].sum() / means.sum())
         mine = demand(tokens[:, columns], 1.0, [names[column] for column in columns])
-        simulation = Simulation(policy(part), mine, "forefill", seed=SEED, warm_up=servegen.WARM_UP_SECONDS)
+        simulation = Simulation(constant(part), mine, "forefill", seed=SEED, warm_up=servegen.WARM_UP_SECONDS)
         for _ in simulation.run():
             pass
         totals = simulation.recorder.totals("forefill")

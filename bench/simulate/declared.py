@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from bench.simulate import pairs, scenes
-from bench.simulate.policies import policy
 
 from forefill_lab.simulator.demand import Demand
 from forefill_lab.simulator.expect import Declaration
+from forefill_lab.simulator.policies import constant
 from forefill_lab.simulator.simulate import Simulation
 
 STEADY, BATCH, SECONDS, WARM_UP, LOAD = 12, 4, 1200, 240, 0.75
@@ -49,7 +49,9 @@ def table(seeds: int, say: Callable[[str], None]) -> Iterator[str]:
         capacity = float(wanted.tokens.sum()) / SECONDS / LOAD
         for name, (controller, is_told) in COLUMNS.items():
             told = declarations if is_told else []
-            simulation = Simulation(policy(capacity), wanted, controller, declarations=told, seed=seed, warm_up=WARM_UP)
+            simulation = Simulation(
+                constant(capacity), wanted, controller, declarations=told, seed=seed, warm_up=WARM_UP
+            )
             for _ in simulation.run():
                 pass
             totals = simulation.recorder.totals(name)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from bench.simulate import scenes
-from bench.simulate.policies import policy
 
 from forefill_lab.simulator.conditions import Conditions, Restart
 from forefill_lab.simulator.demand import Demand
+from forefill_lab.simulator.policies import constant
 from forefill_lab.simulator.simulate import Simulation
 
 CAPACITY = 500.0
@@ -71,7 +71,7 @@ def _mishaps() -> Scenario:
 
 
 def outcome(scenario: Scenario, controller: str) -> Outcome:
-    simulation = Simulation(policy(CAPACITY), scenario.demand, controller, scenario.conditions)
+    simulation = Simulation(constant(CAPACITY), scenario.demand, controller, scenario.conditions)
     parts, most, waiting = [], 0.0, 0.0
     running, clients = simulation.running, range(len(scenario.demand.clients))
     for tick in simulation.run():

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from bench.simulate import pairs, servegen
 from bench.simulate.beside import side_by_side
-from bench.simulate.policies import policy
 
 from forefill_lab.simulator.controllers.base import Scene
 from forefill_lab.simulator.controllers.fleet import Fleet
+from forefill_lab.simulator.policies import constant
 from forefill_lab.simulator.simulate import Simulation
 from forefill_lab.simulator.totals import Totals
 from forefill_operator.controller import Controller, Deliveries
@@ -59,7 +59,7 @@ def totals(
     found = []
     for name in controllers:
         simulation = Simulation(
-            policy(work.capacity.rates[0]),
+            constant(work.capacity.rates[0]),
             work.demand,
             name,
             seed=seed,

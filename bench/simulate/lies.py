@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from bench.simulate import pairs, scenes
 from bench.simulate.beside import side_by_side
-from bench.simulate.policies import policy
 
 from forefill_lab.simulator.demand import Demand, demand
 from forefill_lab.simulator.expect import Declaration
 from forefill_lab.simulator.lies import Lie
+from forefill_lab.simulator.policies import constant
 from forefill_lab.simulator.simulate import Simulation
 
 CLIENTS, SECONDS, WARM_UP, LOAD = 20, 1200, 300, 0.85
@@ -122,7 +122,7 @@ def outcome(name: str, seed: int) -> Outcome:
         wanted, owners = spread(tokens, case.replicas, seed)
         spec["clients"] = {"namespaces": list(NAMESPACES)}
     simulation = Simulation(
-        policy(capacity, **spec),
+        constant(capacity, **spec),
         wanted,
         lies=case.lies,
         declarations=declarations(case, float(tokens[:, LIAR].mean())),

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.simulate import declared
-from bench.simulate.policies import policy
 
 from forefill_lab.simulator import plot
+from forefill_lab.simulator.policies import constant
 from forefill_lab.simulator.simulate import Simulation
 
 
 def draw(path: Path) -> Iterator[str]:
     wanted, declarations = declared.workload(0)
     capacity = float(wanted.tokens.sum()) / declared.SECONDS / declared.LOAD
-    simulation = Simulation(policy(capacity), wanted, declarations=declarations, with_curves=True)
+    simulation = Simulation(constant(capacity), wanted, declarations=declarations, with_curves=True)
     for _ in simulation.run():
         pass
     if simulation.curves is not None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from bench.simulate import scenes
-from bench.simulate.policies import policy
 
 from forefill_lab.simulator.controllers.fleet import Fleet
+from forefill_lab.simulator.policies import constant
 from forefill_lab.simulator.simulate import Simulation
 from forefill_operator.load.readings import Reading
 from forefill_operator.load.tracker import Tracker
@@ -34,7 +34,7 @@ class Settling:
 def settling(delay_intervals: int, noise: float, hidden: bool) -> Settling:
     """`hidden`: only one of the three signals shows the load, so that their mean does not."""
     tokens = np.full((SECONDS + RETRY_TICKS + 1, CLIENTS), DEMAND / CLIENTS)
-    limits = policy(600.0, fillRate={"base": 50, "min": 20, "max": 600, "surplus": "Lend"}, weights={"load": -100.0})
+    limits = constant(600.0, fillRate={"base": 50, "min": 20, "max": 600, "surplus": "Lend"}, weights={"load": -100.0})
     simulation = Simulation(limits, scenes.named(tokens), "forefill")
     fleet = simulation.running
     assert isinstance(fleet, Fleet)

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from bench.simulate.policies import policy
 
 from forefill_lab.simulator.demand import Demand, demand
 from forefill_lab.simulator.expect import Declaration
+from forefill_lab.simulator.policies import constant
 from forefill_lab.simulator.simulate import Simulation
 from forefill_operator import allocation
 
@@ -47,7 +47,7 @@ def reaction(controller: str, share: float, load: float, phase: float, told: boo
     declarations = [Declaration(at - 60.0, 0, at, float(SECONDS - at), extra * (SECONDS - at))] if told else []
     demands = [2 * extra] + [(1 - share) * load * CAPACITY / (CLIENTS - 1)] * (CLIENTS - 1)
     fair = min(allocation.split(CAPACITY, [allocation.Claim(rate) for rate in demands])[0], demands[0])
-    simulation = Simulation(policy(CAPACITY), wanted, controller, declarations=declarations)
+    simulation = Simulation(constant(CAPACITY), wanted, controller, declarations=declarations)
     first, served, rates = int(at / TICK), [0.0], []
     for tick in simulation.run():
         if tick >= first:

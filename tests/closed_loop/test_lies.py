@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from forefill_lab.simulator.demand import demand
 from forefill_lab.simulator.expect import Declaration
 from forefill_lab.simulator.lies import Lie
+from forefill_lab.simulator.policies import constant
 from forefill_lab.simulator.simulate import Simulation
-from forefill_operator import schema
-from forefill_operator.policy import API_VERSION, KIND, TokenPolicy, parse_policy
+from forefill_operator.policy import TokenPolicy
 
 Tokens = NDArray[np.float64]
 
@@ -62,20 +62,7 @@ CASES = {
 
 
 def policy(rate: float, **spec: Any) -> TokenPolicy:
-    manifest = {
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        "metadata": {"name": "llm", "namespace": "a", "uid": "uid", "generation": 1},
-        "spec": {
-            "mode": "Enforce",
-            "upstream": {"url": "http://llm.a.svc:8000"},
-            "inject": {"env": []},
-            "fillRate": {"base": rate, "min": rate, "max": rate},
-            "clients": {"namespaces": NAMESPACES},
-            **spec,
-        },
-    }
-    return parse_policy(schema.complete(manifest))
+    return constant(rate, "a", **{"clients": {"namespaces": NAMESPACES}, **spec})
 
 
 def arrivals(seed: int) -> Tokens:

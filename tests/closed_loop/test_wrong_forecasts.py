@@ -3,10 +3,10 @@
 import numpy as np
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from tests.closed_loop.test_lies import policy
 
 from forefill_lab.simulator.demand import Demand, demand
 from forefill_lab.simulator.lies import Lie
+from forefill_lab.simulator.policies import constant
 from forefill_lab.simulator.simulate import Simulation
 
 RATES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
@@ -27,7 +27,7 @@ def late(controller: str, seed: int, lies: dict[int, Lie]) -> list[float]:
     """Percent of what each client offered that was not on time, and of all of it, the last."""
     wanted = bursty(seed)
     rate = float(wanted.tokens.sum()) / len(wanted.tokens) / LOAD
-    simulation = Simulation(policy(rate), wanted, controller, lies=lies, seed=seed, warm_up=WARM_UP)
+    simulation = Simulation(constant(rate), wanted, controller, lies=lies, seed=seed, warm_up=WARM_UP)
     for _ in simulation.run():
         pass
     figures = simulation.recorder

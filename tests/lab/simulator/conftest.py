@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from forefill_lab.simulator.demand import Demand, demand
-from forefill_operator import schema
-from forefill_operator.policy import API_VERSION, KIND, TokenPolicy, parse_policy
+from forefill_lab.simulator.policies import constant
+from forefill_operator.policy import TokenPolicy
 
 MANIFEST = """\
 apiVersion: forefill.io/v1alpha1
@@ -31,19 +31,7 @@ def make_policy() -> MakePolicy:
     """`make_policy(rate, **spec)`: min = base = max = `rate`; everything else at its default unless given."""
 
     def make(rate: float = 20.0, **spec: Any) -> TokenPolicy:
-        manifest = {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "metadata": {"name": "llm", "namespace": "ai", "uid": "uid", "generation": 1},
-            "spec": {
-                "mode": "Enforce",
-                "upstream": {"url": "http://llm.ai.svc:8000"},
-                "inject": {"env": []},
-                "fillRate": {"base": rate, "min": rate, "max": rate},
-                **spec,
-            },
-        }
-        return parse_policy(schema.complete(manifest))
+        return constant(rate, **spec)
 
     return make
 
