@@ -52,3 +52,11 @@ def check(info: Mapping[str, Any]) -> None:
     policy = info.get("maxmemory_policy", "noeviction")
     if info.get("maxmemory", 0) and policy != "noeviction":
         raise StoreFault("StoreEvicts", f"the store's maxmemory-policy is {policy}; it must be noeviction")
+
+
+async def close(used: Any) -> None:
+    """Every connection, those to Sentinels included."""
+    await used.aclose()
+    manager = getattr(used.connection_pool, "sentinel_manager", None) if hasattr(used, "connection_pool") else None
+    for sentinel in manager.sentinels if manager is not None else ():
+        await sentinel.aclose()

@@ -107,7 +107,7 @@ class RedisStore:
                 await asyncio.sleep(LISTEN_AGAIN_SECONDS)
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await connection.close(self._client)
 
     async def _subscribed(self, operator: str, receive: Callable[[bytes], None]) -> None:
         # A cluster's client knows no server to subscribe at before its first call.
