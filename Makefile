@@ -57,7 +57,7 @@ soak: $(STAMP) ## an hour of churn, edits and restarts, and the slope of memory 
 	@$(BIN)/python -m forefill_lab.soak --minutes $(or $(MINUTES),60) $(if $(STORE),--store) --write docs/reliability.md
 
 fuzz: $(STAMP) ## every parser with coverage-guided input (SECONDS_EACH=60)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris==3.1.0'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris==3.0.0'
 	@$(BIN)/python -m bench.fuzz all $(or $(SECONDS_EACH),60)
 
 packages: $(STAMP) ## install what tests use beside Python: Redis, Prometheus and more (Debian, as root)
