@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from forefill_operator import status
 from forefill_operator.book import Book
 from forefill_operator.client import Client
+from forefill_operator.envelope import CLOCK_MARGIN
 from forefill_operator.figures import Figures, figures_of
 from forefill_operator.issuer import Deliveries
 from forefill_operator.learning import Learning
-from forefill_operator.ledger import CLOCK_MARGIN
 from forefill_operator.load.readings import Fault
 from forefill_operator.policy import InvalidPolicy, TokenPolicy
 from forefill_operator.shaping import Load

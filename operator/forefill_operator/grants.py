@@ -3,8 +3,8 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
+from forefill_operator.envelope import CLOCK_MARGIN, Envelope, Held
 from forefill_operator.learning import last_rate
-from forefill_operator.ledger import CLOCK_MARGIN, Envelope, Held
 from forefill_operator.member import Member
 from forefill_operator.policy import SAFE_SHARE, TokenPolicy
 from forefill_operator.spec import Cost, Spec, UserDimension

@@ -7,8 +7,9 @@ or the end of an envelope makes it.
 from collections.abc import Iterable, Iterator
 
 from forefill_operator import explain, grants
+from forefill_operator.envelope import Held
 from forefill_operator.learning import Learning
-from forefill_operator.ledger import Held, Ledger
+from forefill_operator.ledger import Ledger
 from forefill_operator.member import Member
 from forefill_operator.planner import Planner
 from forefill_operator.policy import TokenPolicy

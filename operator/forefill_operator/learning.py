@@ -8,7 +8,7 @@ The limit: the ledger in memory does not know of a pod that stays silent all thr
 and is counted from its first word on; with all such pods the safe rates are at most SAFE_SHARE of max.
 """
 
-from forefill_operator.ledger import CLOCK_MARGIN, Envelope
+from forefill_operator.envelope import CLOCK_MARGIN, Envelope
 from forefill_operator.policy import REPORT_MARGIN_SECONDS, SAFE_SHARE
 from forefill_operator.spec import Spec
 from forefill_protocol.fields import Fallback

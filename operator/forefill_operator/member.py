@@ -5,7 +5,7 @@ from math import inf
 from forefill_operator.appraisal import Appraisal
 from forefill_operator.client import Client
 from forefill_operator.demand import Demand, Window
-from forefill_operator.ledger import CLOCK_MARGIN
+from forefill_operator.envelope import CLOCK_MARGIN
 from forefill_operator.policy import REPORT_MARGIN_SECONDS
 from forefill_operator.spec import ReportSpec
 from forefill_operator.work import Work

@@ -11,7 +11,7 @@ from forefill_operator import grants
 from forefill_operator.book import Book
 from forefill_operator.client import Client
 from forefill_operator.demand import Demand
-from forefill_operator.ledger import Held
+from forefill_operator.envelope import Held
 from forefill_operator.member import Member
 from forefill_protocol.codec import UNREADABLE
 from forefill_protocol.messages import Assignment

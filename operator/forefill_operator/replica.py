@@ -14,8 +14,8 @@ from forefill_operator.book import Book
 from forefill_operator.client import Client
 from forefill_operator.conditions import Condition
 from forefill_operator.controller import Controller, Deliveries
+from forefill_operator.envelope import CLOCK_MARGIN
 from forefill_operator.learning import Learning
-from forefill_operator.ledger import CLOCK_MARGIN
 from forefill_operator.mail import Awaited, Outbox
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.records import Record, resume

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
-from forefill_operator.ledger import CLOCK_MARGIN
+from forefill_operator.envelope import CLOCK_MARGIN
 from forefill_protocol.codec import UNREADABLE
 
 MOST_BYTES = 512

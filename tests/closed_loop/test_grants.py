@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from forefill_operator import schema
 from forefill_operator.client import Client
 from forefill_operator.controller import TICK_SECONDS, Controller, Deliveries
+from forefill_operator.envelope import CLOCK_MARGIN
 from forefill_operator.grants import settings as policy_settings
-from forefill_operator.ledger import CLOCK_MARGIN
 from forefill_operator.policy import SAFE_SHARE, TokenPolicy, parse_policy
 from forefill_operator.pool import LEAST_POOL_SHARE, POOL_SHARE
 from forefill_protocol import messages

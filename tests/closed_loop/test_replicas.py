@@ -13,9 +13,9 @@ from tests.closed_loop.test_grants import KEY, Pod, policy
 
 from forefill_operator.client import Client
 from forefill_operator.controller import TICK_SECONDS, Deliveries
+from forefill_operator.envelope import CLOCK_MARGIN
 from forefill_operator.exchange import BEAT_SECONDS, Exchange
 from forefill_operator.grants import settings as policy_settings
-from forefill_operator.ledger import CLOCK_MARGIN
 from forefill_operator.mail import SLOW_SECONDS
 from forefill_operator.replica import Replica
 from forefill_operator.store.interface import OWNER_SECONDS, StoreFault

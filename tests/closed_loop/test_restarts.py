@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.closed_loop.test_grants import KEY, Fleet
 
-from forefill_operator.ledger import CLOCK_MARGIN
+from forefill_operator.envelope import CLOCK_MARGIN
 
 INTERVAL, LEASE = 10.0, 30.0
 

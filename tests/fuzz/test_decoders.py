@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from forefill_operator import records, relay
 from forefill_operator.client import Client
 from forefill_operator.demand import Demand
-from forefill_operator.ledger import Held
+from forefill_operator.envelope import Held
 from forefill_operator.tickets import Ticket
 from forefill_protocol import codec, messages
 from forefill_protocol.policysettings import CostSettings, ForecastSettings, Inherited, PolicySettings, QueueSettings

@@ -4,8 +4,8 @@ import pytest
 
 from forefill_operator import grants
 from forefill_operator.client import Client
+from forefill_operator.envelope import Envelope, Held
 from forefill_operator.grants import Amounts
-from forefill_operator.ledger import Envelope, Held
 from forefill_operator.member import Member
 from forefill_operator.policy import TokenPolicy
 from forefill_protocol.policysettings import CostRoute, CostSettings, ForecastSettings

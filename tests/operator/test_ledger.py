@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forefill_operator.ledger import MOST_OUTSTANDING, Envelope, Held, Ledger, joined
+from forefill_operator.envelope import Envelope, Held, joined
+from forefill_operator.ledger import MOST_OUTSTANDING, Ledger
 
 
 def envelope(

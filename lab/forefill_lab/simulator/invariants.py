@@ -7,7 +7,7 @@ from forefill_lab.simulator.controllers.base import Scene
 from forefill_lab.simulator.controllers.fleet import Fleet
 from forefill_lab.simulator.controllers.pod import Pod
 from forefill_lab.simulator.flow import Flow
-from forefill_operator.ledger import CLOCK_MARGIN
+from forefill_operator.envelope import CLOCK_MARGIN
 from forefill_operator.policy import SAFE_SHARE
 from forefill_protocol.messages import Assignment
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from forefill_lab.simulator.controllers.base import Controller, Scene
 from forefill_lab.simulator.flow import Flow
-from forefill_operator.ledger import CLOCK_MARGIN
+from forefill_operator.envelope import CLOCK_MARGIN
 
 CRUMB = 1e-9
 
