@@ -1,7 +1,7 @@
 """What the clients of one policy may be using at each moment: the envelopes of their grants, and their sum.
 
-While a change is not acknowledged, the client may follow the old envelope or the new one: it is counted at the larger of
-them at each moment.
+While a change is not acknowledged, the client may follow the old envelope or the new one: it is counted at the larger
+of them at each moment.
 """
 
 from collections.abc import Sequence
