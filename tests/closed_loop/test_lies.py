@@ -23,7 +23,7 @@ Tokens = NDArray[np.float64]
 
 RATES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
 LIAR, SECONDS, WARM_UP, LOAD, SEEDS = 3, 700, 100, 0.85, 2
-MOST_POINTS = 2.0
+MOST_POINTS = 1.0
 NAMESPACES = ["a", "b", "liar"]
 HEADER = {"header": "x-tokens", "response": {"jsonPointer": "/usage/total_tokens"}}
 
