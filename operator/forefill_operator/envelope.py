@@ -57,6 +57,11 @@ class Envelope(Struct, frozen=True, gc=False):
                 return at
         return moment
 
+    def lapsed(self) -> "Envelope":
+        """What stays of it for good."""
+        burst = self.burst if self.last_rate > 0.0 else 0.0
+        return replace(self, rate=self.last_rate, safe_rate=self.last_rate, burst=burst, falls=())
+
     def cut(self, sequence: int, rate: float) -> "Envelope":
         """The same, nowhere above `rate`: what a recall leaves."""
         return replace(

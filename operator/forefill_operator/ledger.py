@@ -23,19 +23,24 @@ class Account:
     may rest on it. The account is looked at again when it is `due`.
     """
 
-    __slots__ = ("claimed", "due", "held", "outstanding")
+    __slots__ = ("claimed", "due", "held", "outstanding", "resumed")
 
     def __init__(self) -> None:
         self.due = inf
         self.outstanding: list[Envelope] = []
         self.claimed: Envelope | None = None
+        # Grants up to this sequence were found on record: what has lapsed of them since may be another client's by now.
+        self.resumed = -1
         self.held = Held()
 
     def add(self, envelope: Envelope, now: float) -> None:
         self.outstanding.append(envelope)
         if len(self.outstanding) > MOST_OUTSTANDING:
             first, second, *rest = self.outstanding
-            self.outstanding = [joined(first, second, now), *rest]
+            both = joined(first, second, now)
+            if first.sequence <= self.resumed:
+                self.resumed = both.sequence
+            self.outstanding = [both, *rest]
 
     def acknowledge(self, sequence: int) -> bool:
         """The client follows the grant `sequence` or a later one; earlier ones are of the past. Unknown: no effect.
@@ -49,6 +54,8 @@ class Account:
             return False
         self.outstanding = [e for e in outstanding if e.sequence >= sequence]
         self.claimed = None
+        if sequence > self.resumed:
+            self.resumed = -1
         return True
 
     def knows(self, sequence: int) -> bool:
@@ -58,7 +65,9 @@ class Account:
         return False
 
     def granted_at(self, now: float) -> Held:
-        return _maximum(self.outstanding, now)
+        """What a new grant may rest on."""
+        sure = [each if each.sequence > self.resumed else each.lapsed() for each in self.outstanding]
+        return _maximum(sure, now)
 
     def held_at(self, now: float) -> Held:
         return _maximum(self._envelopes(), now)
@@ -106,10 +115,17 @@ class Ledger:
         self._recount(account, now)
         self._watch(pod_uid, account, envelope.changes_after(now))
 
+    def resume(self, pod_uid: str, envelope: Envelope, now: float) -> None:
+        """Another operator granted this, so long ago that part of it may have lapsed, and been granted to others."""
+        self.accounts.setdefault(pod_uid, Account()).resumed = envelope.sequence
+        self.issue(pod_uid, envelope, now)
+
     def cut(self, pod_uid: str, sequence: int, rate: float, now: float) -> None:
         """A recall: under this sequence the newest grant goes on, nowhere above `rate`."""
         account = self.accounts.get(pod_uid)
         if account is not None and account.outstanding:
+            if account.outstanding[-1].sequence <= account.resumed:
+                account.resumed = sequence
             self.issue(pod_uid, account.outstanding[-1].cut(sequence, rate), now)
 
     def claim(self, pod_uid: str, envelope: Envelope, now: float) -> None:
@@ -134,7 +150,8 @@ class Ledger:
         if account is None:
             return Held()
         self._recount(account, now)
-        return account.held if account.claimed is None else account.granted_at(now)
+        is_sure = account.claimed is None and account.resumed < 0
+        return account.held if is_sure else account.granted_at(now)
 
     def others(self, pod_uid: str) -> Held:
         """What everybody but `pod_uid` holds."""

@@ -87,4 +87,4 @@ def resume(book: Book, record: Record, now: float) -> None:
         burst=max(record.held.burst, assignment.burst),
         steps=[],
     )
-    book.ledger.issue(uid, grants.envelope(most, now, spec), now)
+    book.ledger.resume(uid, grants.envelope(most, now, spec), now)

@@ -52,6 +52,8 @@ class Fleet:
 
     seed: int
     operators: dict[str, Operator] = field(default_factory=dict)
+    # Streams to a paused operator stay open.
+    are_patient: bool = False
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -116,8 +118,11 @@ class Fleet:
 
     def _live(self, uid: str) -> None:
         pod = self.pods[uid]
-        if self._front(uid) is None and self.now >= self._back_at.setdefault(
-            uid, self.now + self.random.uniform(1.0, 8.0)
+        waits = self.are_patient and self.fronts.get(uid) in self.operators
+        if (
+            self._front(uid) is None
+            and not waits
+            and self.now >= self._back_at.setdefault(uid, self.now + self.random.uniform(1.0, 8.0))
         ):
             self._connect(uid)
         if self.now >= pod.report_due:
@@ -231,6 +236,23 @@ def test_a_paused_owner_that_wakes_grants_nothing_more() -> None:
     at_once(operator.exchange.flush())
     assert {uid: fleet.pods[uid].tenure.assignment for uid in before} == before
     assert KEY not in operator.replica.owned
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+@pytest.mark.parametrize("seconds", [8.0, 20.0, 45.0])
+def test_an_owner_that_wakes_and_owns_again_rests_on_no_grant_that_has_lapsed_meanwhile(
+    seed: int, seconds: float
+) -> None:
+    fleet = fleet_of(2, [200.0, 200.0, 200.0, 200.0, 200.0], seed)
+    (owner,) = fleet.owners()
+    assert {owner} < set(fleet.fronts.values())
+    fleet.are_patient = fleet.operators[owner].paused = True
+    fleet.run(seconds)
+    assert fleet.owners() != [owner]
+    fleet.operators[owner].paused = False
+    fleet.run(40.0)
+    assert fleet.owners() == [owner]
+    assert total(fleet) == pytest.approx(400.0, rel=0.02)
 
 
 def test_a_policy_moves_to_an_operator_that_joins_without_a_break() -> None:
