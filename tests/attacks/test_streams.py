@@ -207,7 +207,7 @@ async def claim(target: Target) -> Any:
 
 LIES: dict[str, tuple[str, Any]] = {
     "no ticket": ("forged", lambda claim, others: {"ticket": b""}),
-    "a forged ticket": ("forged", lambda claim, others: {"ticket": claim.ticket[:-1] + b"\x00"}),
+    "a forged ticket": ("forged", lambda claim, others: {"ticket": claim.ticket[:-1] + bytes((claim.ticket[-1] ^ 1,))}),
     "another pod's ticket": ("other_pod", lambda claim, others: {"ticket": others}),
     "an earlier grant's number": ("other_grant", lambda claim, others: {"grant_sequence": 0}),
 }
