@@ -3,13 +3,14 @@
 Sorting costs O(n log n), the rest a few passes. Totals are summed exactly, so the order of rows changes nothing.
 """
 
-from math import fsum, inf
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from forefill_operator.allocation import NEGLIGIBLE, Claim, scaled_down, split
+from forefill_operator.exact import total
 
 Column = NDArray[np.float64]
 
@@ -61,11 +62,6 @@ def split_many(capacity: float, claims: Claims) -> Column:
     return _hand_out_surplus(capacity, claims, requests)
 
 
-def total(column: Column) -> float:
-    """The exact sum, rounded once."""
-    return fsum(column.tolist())
-
-
 def _hand_out_surplus(capacity: float, claims: Claims, requests: Column) -> Column:
     largest = float(claims.risk.max(initial=0.0))
     if largest > 0.0:
@@ -91,11 +87,12 @@ def _fill(capacity: float, start: Column, slope: Column, low: Column, high: Colu
 
 def _level(capacity: float, lines: Lines, leaves: Column, reaches: Column) -> float:
     moves = lines.slope > 0.0
-    ends = moves & (reaches < inf)
-    moments = np.concatenate([leaves[moves], reaches[ends]])
-    changes = np.concatenate([lines.slope[moves], -lines.slope[ends]])
-    order = np.lexsort((changes, moments))
-    begin, end = _segment(capacity - total(lines.low), moments[order], changes[order])
+    later, ends = moves & (leaves > 0.0), moves & (reaches < inf)
+    moments = np.concatenate([leaves[later], reaches[ends]])
+    changes = np.concatenate([lines.slope[later], -lines.slope[ends]])
+    order = _in_order(moments, changes)
+    at_first = total(lines.slope[moves & ~later])
+    begin, end = _segment(capacity - total(lines.low), at_first, moments[order], changes[order])
     moving = moves & (leaves <= begin) & (reaches > begin)
     rising = total(lines.slope[moving])
     if rising <= 0.0:
@@ -105,11 +102,20 @@ def _level(capacity: float, lines: Lines, leaves: Column, reaches: Column) -> fl
     return min(max(level, begin), end)
 
 
-def _segment(wanted: float, moments: Column, changes: Column) -> tuple[float, float]:
-    """The neighbouring breakpoints between which the shares have risen by `wanted`."""
+def _in_order(moments: Column, changes: Column) -> NDArray[np.intp]:
+    """By moment; changes of one moment by their size, so that sums don't depend on the order of rows."""
+    order = np.argsort(moments)
+    ordered = moments[order]
+    if (ordered[1:] == ordered[:-1]).any():
+        return np.lexsort((changes, moments))
+    return order
+
+
+def _segment(wanted: float, slope: float, moments: Column, changes: Column) -> tuple[float, float]:
+    """The neighbouring breakpoints between which the shares have risen by `wanted`; they begin to rise by `slope`."""
     if not len(moments):
         return 0.0, inf
-    slopes = np.concatenate([[0.0], np.cumsum(changes)[:-1]])
+    slopes = slope + np.concatenate([[0.0], np.cumsum(changes)[:-1]])
     risen = np.cumsum(slopes * np.diff(moments, prepend=0.0))
     reached = np.flatnonzero(risen >= wanted)
     if not len(reached):

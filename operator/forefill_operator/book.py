@@ -158,7 +158,7 @@ class Book:
         """Plan anew for the members that there are; `tick` does it when it is time."""
         self.ledger.refresh(now)
         self._forget_the_gone(now)
-        self.planner.make(self.members, self._reserved(now), now)
+        self.planner.make(self._reserved(now), now)
         self.issuer.tune_pool(self.plan.pool_rate, now)
         self._urgent.clear()
         self.reaction.replanned()
@@ -212,7 +212,7 @@ class Book:
         """Grants count from here. A newcomer is planned for soon; until then it gets an equal share of what is free."""
         member.heard(answers, self.policy.spec.report, now)
         self.planner.meet(member)
-        if member.planned is None:
+        if not self.planner.is_planned(member):
             self.planner.welcome(member, len(self.members), self.issuer.open_to(member, now))
             self._urgent[member.client.pod_uid] = None
 

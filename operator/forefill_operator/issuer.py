@@ -63,7 +63,7 @@ class Issuer:
 
     def grant(self, member: Member, now: float, lump_tokens: float = 0.0) -> Assignment:
         """What is planned for the member, as far as it fits; the rest is waited for."""
-        uid, planned, spec = member.client.pod_uid, member.planned or 0.0, self.policy.spec
+        uid, planned, spec = member.client.pod_uid, self.planner.planned(member), self.policy.spec
         own, others = self.ledger.granted_to(uid, now), self._held_by_others(uid, now)
         amounts = grants.fitting(planned, self._burst(uid, planned), spec, own, others, len(self.members))
         until = member.received_at + member.rate_seconds()
@@ -117,7 +117,7 @@ class Issuer:
         return min(depth * rate / whole, depth) if whole > 0 else 0.0
 
     def wants_more(self, member: Member) -> bool:
-        return (member.planned or 0.0) - member.rate > NEGLIGIBLE * self.policy.spec.fill_rate.max
+        return self.planner.planned(member) - member.rate > NEGLIGIBLE * self.policy.spec.fill_rate.max
 
     def within_reach(self, now: float) -> list[Member]:
         return [member for member in self.members.values() if member.can_be_pushed_to(now)]
@@ -130,12 +130,13 @@ class Issuer:
         pushes: Deliveries = []
         for uid in self._first_waiting():
             member, room = self.members[uid], self.room(now)
-            wanted = (member.planned or 0.0) - member.rate
+            planned = self.planner.planned(member)
+            wanted = planned - member.rate
             if wanted <= 0 or not member.can_be_pushed_to(now):
                 self.waiting.pop(uid, None)
                 self.hurried.pop(uid, None)
                 continue
-            if room <= 0 or room < min(wanted, SMALLEST_RAISE * (member.planned or 0.0)):
+            if room <= 0 or room < min(wanted, SMALLEST_RAISE * planned):
                 break
             pushes += self.push([member], now)
             if uid in self.waiting:

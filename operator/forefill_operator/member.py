@@ -18,10 +18,10 @@ HIGHEST_CLAIMED_SEQUENCE = 2**52
 class Member:
     """`answers` is the newest report received (0: the Hello) at `received_at`; grants count from there.
 
-    `planned` is the rate it is to get, tokens/s; `window` what the running window has brought so far, `forecast` the
-    mean that the client itself expects of the next one, `work` what it has declared, or what took its forecast by
-    surprise: to `level`, tokens/s, from `surprised_from` until `surprised_until`. `generation` of the policy is
-    acknowledged; what is said of grants before `current_from` is of the past.
+    `row` is its place in the roster, -1 before it has one. `window` is what the running window has brought so far,
+    `forecast` the mean that the client itself expects of the next one, `work` what it has declared, or what took its
+    forecast by surprise: to `level`, tokens/s, from `surprised_from` until `surprised_until`. `generation` of the
+    policy is acknowledged; what is said of grants before `current_from` is of the past.
     """
 
     __slots__ = (
@@ -37,10 +37,10 @@ class Member:
         "forecast",
         "generation",
         "level",
-        "planned",
         "priority",
         "received_at",
         "report",
+        "row",
         "selected",
         "sequence",
         "surprised_from",
@@ -53,8 +53,8 @@ class Member:
         self.client = client
         self.connected = True
         self.selected = True
+        self.row = -1
         self.demand: Demand | None = None
-        self.planned: float | None = None
         self.priority = 1.0
         self.appraisal: Appraisal | None = None
         self.forecast: float | None = None

@@ -7,9 +7,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from forefill_operator.allocation_columns import Claims, Column, split_columns, total
+from forefill_operator.allocation_columns import Claims, Column, split_columns
 from forefill_operator.anomaly.finding import VERDICTS
 from forefill_operator.classes import Group
+from forefill_operator.exact import total
 from forefill_operator.policy import SAFE_SHARE, TokenPolicy
 from forefill_operator.pool import LEAST_POOL_SHARE, POOL_SHARE
 from forefill_operator.roster import Roster
@@ -43,7 +44,7 @@ class Level(Struct, frozen=True, gc=False):
 
 
 class Plan(Struct, frozen=True):
-    """`rates` (tokens/s, in the order of `uids`) and `pool_rate` sum to `available`: what the terms hand out, or what
+    """`rates` (tokens/s, of the roster's `rows`) and `pool_rate` sum to `available`: what the terms hand out, or what
     `reserved` leaves of max, as far as ceilings allow.
     """
 
@@ -53,7 +54,7 @@ class Plan(Struct, frozen=True):
     reserved: float
     available: float
     pool_rate: float
-    uids: Sequence[str]
+    rows: NDArray[np.intp]
     rates: Column
     levels: dict[int, Level]
 
@@ -77,7 +78,7 @@ def plan(
         reserved=reserved,
         available=available,
         pool_rate=pool_rate,
-        uids=[roster.uids[row] for row in rows.tolist()],
+        rows=rows,
         rates=rates,
         levels=levels,
     )
@@ -102,9 +103,8 @@ def _divide(
     policy: TokenPolicy, roster: Roster, rows: NDArray[np.intp], groups: Sequence[Group], capacity: float, now: float
 ) -> tuple[Column, dict[int, Level]]:
     rates = np.zeros(len(rows))
-    present, inverse = np.unique(roster.group[rows], return_inverse=True)
-    parts = [np.flatnonzero(inverse == number) for number in range(len(present))]
-    served = [groups[index] for index in present.tolist()]
+    present, parts = _parts(roster.group[rows])
+    served = [groups[index] for index in present]
     whole = sum(group.weight for group in served)
     claims = [
         _claims(policy, roster, rows[part], capacity * group.weight / whole, now)
@@ -112,10 +112,19 @@ def _divide(
     ]
     levels: dict[int, Level] = {}
     shares = _shares(capacity, claims, served)
-    for index, part, claim, group, share in zip(present.tolist(), parts, claims, served, shares.tolist(), strict=True):
+    for index, part, claim, group, share in zip(present, parts, claims, served, shares.tolist(), strict=True):
         rates[part] = split_columns(share, claim)
         levels[index] = _level(claim, rates[part], capacity * group.weight / whole)
     return rates, levels
+
+
+def _parts(group: NDArray[np.int32]) -> tuple[list[int], list[NDArray[np.intp]]]:
+    """The groups that are there, and the places of each one's clients."""
+    counts = np.bincount(group)
+    present = np.flatnonzero(counts)
+    if len(present) < 2:
+        return present.tolist(), [np.arange(len(group)) for _ in present]
+    return present.tolist(), np.split(np.argsort(group, kind="stable"), np.cumsum(counts[present])[:-1])
 
 
 def _shares(capacity: float, claims: Sequence[Claims], groups: Sequence[Group]) -> Column:

@@ -1,7 +1,7 @@
 """What is believed of the clients of one policy, and what follows from it: each one's rate. Pure: `now` is given."""
 
-from collections.abc import Iterable, Mapping
-from math import nan
+from collections.abc import Mapping
+from math import isnan, nan
 
 import numpy as np
 from msgspec.structs import replace
@@ -12,7 +12,7 @@ from forefill_operator.classes import Groups
 from forefill_operator.coming import LEAD_SECONDS, Moments, goes_on, surprised
 from forefill_operator.demand import Demand, Window, demand_of, trust_in
 from forefill_operator.member import Member
-from forefill_operator.pace import Pace, pace_of
+from forefill_operator.pace import pace_of
 from forefill_operator.plan import Plan
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.roster import Roster
@@ -36,10 +36,13 @@ class Planner:
         self.appraiser = Appraiser(policy.spec)
         self.shaper = Shaper(policy)
         self.plan: Plan
+        self.pace = pace_of(0)
         self._requested = self._promised = 0.0
         # Newcomers since the newest plan.
         self.welcomed: set[str] = set()
         self._moments = Moments()
+        # Those whose declared work or falling rate every plan has to look at.
+        self._scheduled: dict[str, Member] = {}
         self.configure(policy, {})
 
     def configure(self, policy: TokenPolicy, members: Mapping[str, Member]) -> None:
@@ -48,33 +51,29 @@ class Planner:
         self.appraiser.configure(policy.spec)
         self.shaper.policy = policy
         self.groups = Groups(policy)
-        for uid, member in members.items():
-            self.roster.group[self.roster.row_of(uid)] = self.groups.index_of(member.client)
+        for member in members.values():
+            self.roster.group[member.row] = self.groups.index_of(member.client)
 
     # Beliefs
 
     def meet(self, member: Member) -> None:
         """The client takes part from now on, as long as it is heard of."""
         roster = self.roster
-        is_new = member.client.pod_uid not in roster.rows
-        row = roster.row_of(member.client.pod_uid)
-        if is_new:
-            roster.group[row] = self.groups.index_of(member.client)
-            if member.demand is not None:
-                self._write(row, member.demand)
-                roster.known[row] = True
-        roster.fresh_until[row] = member.fresh_until
+        if member.row < 0:
+            member.row = roster.row_of(member.client.pod_uid)
+            roster.group[member.row] = self.groups.index_of(member.client)
+        roster.fresh_until[member.row] = member.fresh_until
 
     def expect(self, member: Member, demand: Demand, now: float) -> None:
         """Take this for what the client needs."""
+        self.meet(member)
         self._expect(member, demand, now)
-        self.roster.known[self.roster.row_of(member.client.pod_uid)] = True
+        self.roster.known[member.row] = True
 
     def _expect(self, member: Member, demand: Demand, now: float) -> None:
-        self.meet(member)
         before, member.demand = member.demand, demand
         self._requested += demand.request - (before.request if before else 0.0)
-        self._write(self.roster.row_of(member.client.pod_uid), demand, now)
+        self._write(member.row, demand, now)
 
     def observe(self, member: Member, entry: PolicyReport, now: float) -> None:
         """Learn from a report that was not counted before."""
@@ -92,17 +91,20 @@ class Planner:
         elif member.surprised_until > now:
             goes_on(member, entry, spec, now)
         self._moments.expect(client.pod_uid, member.work, now)
+        self._schedule(member)
         self._expect(member, demand, now)
-        row = self.roster.row_of(client.pod_uid)
-        self.roster.weight[row] = member.priority
-        self.roster.judge(row, member.appraisal.verdict)
-        self.roster.spared(row, member.spare(entry.spare_tokens), now)
-        self.roster.latency[row] = entry.upstream_seconds.p95 if entry.upstream_seconds else nan
+        roster, row = self.roster, member.row
+        roster.weight[row] = member.priority
+        roster.judge(row, member.appraisal.verdict)
+        roster.spared(row, member.spare(entry.spare_tokens), now)
+        roster.latency[row] = entry.upstream_seconds.p95 if entry.upstream_seconds else nan
         if not entry.early:
             window, member.window = member.window, Window()
-            for name in ("offered", "admitted", "would_wait", "would_refuse"):
-                getattr(self.roster, name)[row] = window.rate_of(getattr(window, name))
-            self.roster.known[row] = True
+            roster.offered[row] = window.rate_of(window.offered)
+            roster.admitted[row] = window.rate_of(window.admitted)
+            roster.would_wait[row] = window.rate_of(window.would_wait)
+            roster.would_refuse[row] = window.rate_of(window.would_refuse)
+            roster.known[row] = True
 
     def due(self, now: float) -> list[str]:
         """Clients whose declared work is about to begin."""
@@ -126,13 +128,12 @@ class Planner:
 
     def helped(self, member: Member, lump_tokens: float, now: float) -> None:
         """Tokens went to what is believed to wait still."""
-        row = self.roster.row_of(member.client.pod_uid)
-        self.roster.waiting[row] = self.waiting(member, now) - lump_tokens
-        self.roster.heard_at[row] = now
+        self.roster.waiting[member.row] = self.waiting(member, now) - lump_tokens
+        self.roster.heard_at[member.row] = now
 
     def waiting(self, member: Member, now: float) -> float:
         """Tokens that still wait at this client."""
-        return float(self.roster.backlog(np.array([self.roster.row_of(member.client.pod_uid)]), now)[0])
+        return float(self.roster.backlog(np.array([member.row]), now)[0])
 
     def backlogs(self, now: float) -> list[tuple[float, str]]:
         """Tokens that still wait and for whom, most first; only the first few."""
@@ -143,19 +144,21 @@ class Planner:
 
     def granted(self, member: Member) -> None:
         """The member's newest grant is another one."""
-        self.roster.granted[self.roster.row_of(member.client.pod_uid)] = member.rate
+        self.roster.granted[member.row] = member.rate
+        self._schedule(member)
 
     def forget(self, member: Member, now: float) -> None:
         """The client is gone for good."""
         uid = member.client.pod_uid
         self._requested -= member.demand.request if member.demand else 0.0
-        self._promised -= member.planned or 0.0
+        self._promised -= self.planned(member)
         self.roster.remove(uid)
         self._moments.forget(uid)
+        self._scheduled.pop(uid, None)
         self.welcomed.discard(uid)
         self.appraiser.forget(uid, now)
 
-    def _write(self, row: int, demand: Demand, now: float = 0.0) -> None:
+    def _write(self, row: int, demand: Demand, now: float) -> None:
         roster, backlog = self.roster, demand.waiting / self.policy.spec.report.interval_seconds
         # A request is at most max, backlog included; the backlog may be more.
         roster.request[row] = max(demand.request - backlog, 0.0)
@@ -164,42 +167,47 @@ class Planner:
 
     # Plans
 
-    def make(self, members: Mapping[str, Member], reserved: float, now: float) -> None:
+    def make(self, reserved: float, now: float) -> None:
         """Plan for everybody who takes part; `reserved` may be held by others, tokens/s."""
-        for uid, member in members.items() if len(self.roster.rows) < len(members) else ():
-            if uid not in self.roster.rows:
-                self.meet(member)
-        self._declare(members.values(), now)
-        rows = self.roster.fresh(now)
-        terms = self.shaper.shape(self.roster, rows, now)
-        self.plan = plan.plan(self.policy, self.roster, rows, self.groups.all, terms, reserved, now)
+        self._declare(now)
+        roster = self.roster
+        rows = roster.fresh(now)
+        terms = self.shaper.shape(roster, rows, now)
+        self.plan = plan.plan(self.policy, roster, rows, self.groups.all, terms, reserved, now)
         self.welcomed.clear()
-        for member in members.values():
-            member.planned = None
-        for uid, rate in zip(self.plan.uids, self.plan.rates.tolist(), strict=True):
-            members[uid].planned = rate
+        roster.planned[:] = nan
+        roster.planned[rows] = self.plan.rates
         self._requested, self._promised = terms.requested, self.plan.planned
+        self.pace = pace_of(len(roster.rows))
 
-    def _declare(self, members: Iterable[Member], now: float) -> None:
+    def _declare(self, now: float) -> None:
         self.roster.declared[:] = 0.0
-        for member in members:
-            if member.falls:
-                member.settle(now)
-                self.granted(member)
-            if member.work:
-                member.work = tuple(work for work in member.work if work.ends > now)
-                rate = declared_rate(member.work, now, now + LEAD_SECONDS)
-                self.roster.declared[self.roster.row_of(member.client.pod_uid)] = rate
+        for uid, member in list(self._scheduled.items()):
+            member.settle(now)
+            self.roster.granted[member.row] = member.rate
+            member.work = tuple(work for work in member.work if work.ends > now)
+            self.roster.declared[member.row] = declared_rate(member.work, now, now + LEAD_SECONDS)
+            if not (member.work or member.falls):
+                del self._scheduled[uid]
 
-    @property
-    def pace(self) -> Pace:
-        return pace_of(len(self.roster.rows))
+    def _schedule(self, member: Member) -> None:
+        if member.work or member.falls:
+            self._scheduled[member.client.pod_uid] = member
 
     # Between two plans
 
+    def is_planned(self, member: Member) -> bool:
+        """The client is part of the newest plan, or something was promised to it since."""
+        return not isnan(self.roster.planned[member.row])
+
+    def planned(self, member: Member) -> float:
+        """The rate that the client is to get, tokens/s; 0 where nothing is planned for it."""
+        rate = float(self.roster.planned[member.row])
+        return rate if rate > 0.0 else 0.0
+
     def promise(self, member: Member, rate: float) -> None:
-        self._promised += rate - (member.planned or 0.0)
-        member.planned = rate
+        self._promised += rate - self.planned(member)
+        self.roster.planned[member.row] = rate
 
     def available(self) -> float:
         """What there is to divide now: a larger request has raised the target by the formula."""
@@ -219,13 +227,12 @@ class Planner:
 
     def _deserved(self, member: Member, coming: float) -> float | None:
         """At the level of the newest plan, with so much declared work, tokens/s; None while nothing is known."""
-        row = self.roster.row_of(member.client.pod_uid)
-        level = self.plan.levels.get(int(self.roster.group[row]))
+        level = self.plan.levels.get(int(self.roster.group[member.row]))
         if member.demand is None or level is None:
             return None
         demand = member.demand
         request = min(demand.request + coming, self.policy.spec.fill_rate.max)
-        known = bool(self.roster.known[row])
+        known = bool(self.roster.known[member.row])
         return plan.rate_between_plans(level, request, demand.reactive, demand.spread, member.priority, known)
 
     def welcome(self, member: Member, clients: int, room: float) -> None:
@@ -238,9 +245,12 @@ class Planner:
     def revise(self, member: Member, now: float) -> None:
         """What the newest plan would have given for the request as it is now, as far as there is room."""
         coming = declared_rate(member.work, now, now + LEAD_SECONDS)
-        self.roster.declared[self.roster.row_of(member.client.pod_uid)] = coming
+        self.roster.declared[member.row] = coming
         wanted = self._deserved(member, coming)
-        if wanted is None or member.planned is None:
+        if wanted is None or not self.is_planned(member):
             return
-        free = max(self.available() - self._promised, 0.0) if not member.is_judged else 0.0
-        self.promise(member, min(wanted, member.planned + free))
+        planned = self.planned(member)
+        if wanted > planned:
+            free = max(self.available() - self._promised, 0.0) if not member.is_judged else 0.0
+            wanted = min(wanted, planned + free)
+        self.promise(member, wanted)

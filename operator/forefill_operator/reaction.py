@@ -1,9 +1,9 @@
 """What is done between two plans for those who can't wait: lumps from the pool, recalls, a place in the line. Pure."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from forefill_operator import recall
-from forefill_operator.allocation_columns import Column
 from forefill_operator.issuer import NEGLIGIBLE, Deliveries, Issuer
 from forefill_operator.member import Member
 from forefill_operator.planner import Planner
@@ -19,8 +19,8 @@ class Reaction:
         self.planner = planner
         self.issuer = issuer
         self._recalled: dict[str, dict[str, int]] = {}
-        self._lined_up: tuple[list[int], Column] = ([], np.zeros(0))
-        self._lined_up_for = (float("-inf"), 0)
+        self._lined_up = np.zeros(0, np.intp)
+        self._lined_up_at = float("-inf")
 
     def lump(self, member: Member, now: float) -> float:
         """Tokens at once for what waits, as far as it is believed and the pool has them."""
@@ -47,21 +47,23 @@ class Reaction:
 
     def line_up(self) -> None:
         """Those who fell furthest behind the new plan wait for room, which others may have given up meanwhile."""
-        rows, planned = self._planned()
-        for row in recall.furthest_behind(self.planner.roster.granted[rows], planned, rows):
-            self.issuer.waiting[self.planner.roster.uids[row]] = None
+        roster = self.planner.roster
+        rows = roster.in_plan()
+        for row in recall.furthest_behind(roster.granted[rows], roster.planned[rows], rows):
+            self.issuer.waiting[roster.uids[row]] = None
 
     def make_room(self, member: Member, now: float) -> Deliveries:
         """The member was granted what fits; recall what it needs beyond that, and let it wait before all others."""
         uid, issuer, roster = member.client.pod_uid, self.issuer, self.planner.roster
-        needed = (member.planned or 0.0) - member.rate - issuer.room(now)
+        needed = self.planner.planned(member) - member.rate - issuer.room(now)
         rounds = issuer.hurried.get(uid, 0)
         if needed <= NEGLIGIBLE * issuer.policy.spec.fill_rate.max or rounds >= issuer.most_rounds:
             return []
         issuer.hurried[uid] = rounds + 1
-        rows, planned = self._line_up()
+        rows = self._line_up()
         recalls: Deliveries = []
-        for cut in recall.cuts(roster.granted[rows], planned, rows, needed, recall.MOST_RECALLED << rounds):
+        cuts = recall.cuts(roster.granted[rows], roster.planned[rows], rows, needed, recall.MOST_RECALLED << rounds)
+        for cut in cuts:
             other = issuer.members[roster.uids[cut.row]]
             if other is not member and other.can_be_pushed_to(now):
                 reason = f"{member.client.name} asked for more than was free"
@@ -95,25 +97,14 @@ class Reaction:
         for recalled in self._recalled.values():
             recalled.pop(pod_uid, None)
 
-    def _line_up(self) -> tuple[list[int], Column]:
-        """Rows and planned rates of those with most slack as of the newest plan, and who are still there.
+    def _line_up(self) -> NDArray[np.intp]:
+        """Rows of those who had most slack by the newest plan, and who are still there.
 
         Sorting all of them for each report in a hurry would cost too much.
         """
-        roster = self.planner.roster
-        made = self.planner.plan.made_at, roster.removals
-        if self._lined_up_for != made:
-            rows, planned = self._planned()
-            most = recall.most_slack(roster.granted[rows], planned)
-            self._lined_up = [rows[place] for place in most.tolist()], planned[most]
-            self._lined_up_for = made
-        return self._lined_up
-
-    def _planned(self) -> tuple[list[int], Column]:
-        """Rows of the clients in the newest plan that are still there, and their planned rates."""
-        plan = self.planner.plan
-        rows = [self.planner.roster.rows.get(uid, -1) for uid in plan.uids]
-        if -1 not in rows:
-            return rows, plan.rates
-        kept = [place for place, row in enumerate(rows) if row >= 0]
-        return [rows[place] for place in kept], plan.rates[kept]
+        roster, made_at = self.planner.roster, self.planner.plan.made_at
+        if self._lined_up_at != made_at:
+            rows = self.planner.plan.rows
+            most = recall.most_slack(roster.granted[rows], self.planner.plan.rates)
+            self._lined_up, self._lined_up_at = rows[most], made_at
+        return self._lined_up[roster.planned[self._lined_up] >= 0.0]

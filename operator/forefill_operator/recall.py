@@ -4,8 +4,6 @@ A recall is worth a message and an acknowledgement, so that only those are asked
 of their new rates with their next reports.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -32,11 +30,11 @@ class Cut(Struct, frozen=True, gc=False):
     rate: float
 
 
-def furthest_behind(granted: Column, planned: Column, rows: Sequence[int]) -> list[int]:
+def furthest_behind(granted: Column, planned: Column, rows: NDArray[np.intp]) -> list[int]:
     """Rows of those who lack most of what is planned for them."""
     lack = planned - granted
     largest = np.argsort(-lack, kind="stable")[:MOST_RAISED]
-    return [rows[place] for place in largest.tolist() if lack[place] > SMALLEST_LACK * planned[place]]
+    return [int(rows[place]) for place in largest.tolist() if lack[place] > SMALLEST_LACK * planned[place]]
 
 
 def most_slack(granted: Column, planned: Column) -> NDArray[np.intp]:
@@ -47,7 +45,9 @@ def most_slack(granted: Column, planned: Column) -> NDArray[np.intp]:
     return np.sort(np.argpartition(-slack, MOST_LINED_UP)[:MOST_LINED_UP])
 
 
-def cuts(granted: Column, planned: Column, rows: Sequence[int], needed: float, most: int = MOST_RECALLED) -> list[Cut]:
+def cuts(
+    granted: Column, planned: Column, rows: NDArray[np.intp], needed: float, most: int = MOST_RECALLED
+) -> list[Cut]:
     """Down to what is planned for them, largest slack first, until `needed` tokens/s are free or nobody has more.
 
     `granted` and `planned` are in the order of `rows`.
@@ -60,6 +60,6 @@ def cuts(granted: Column, planned: Column, rows: Sequence[int], needed: float, m
         if needed <= 0.0 or spare <= 0.0:
             break
         taken = min(spare, needed)
-        chosen.append(Cut(rows[place], float(granted[place]) - taken))
+        chosen.append(Cut(int(rows[place]), float(granted[place]) - taken))
         needed -= taken
     return chosen

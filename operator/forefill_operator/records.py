@@ -79,7 +79,13 @@ def resume(book: Book, record: Record, now: float) -> None:
     member.heard(assignment.answers, spec.report, now)
     member.connected = False
     member.generation = record.generation
-    member.assignment, member.planned, member.demand = assignment, assignment.fill_rate, record.demand
+    member.assignment = assignment
+    if record.demand is None:
+        book.planner.meet(member)
+    else:
+        book.planner.expect(member, record.demand, now)
+    book.planner.promise(member, assignment.fill_rate)
+    book.planner.granted(member)
     most = replace(
         assignment,
         fill_rate=max(record.held.rate, assignment.fill_rate),

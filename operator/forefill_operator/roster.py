@@ -19,12 +19,13 @@ _NUMBERS = {
     "heard_at": 0.0,
     "weight": 1.0,
     "granted": 0.0,
+    "planned": nan,
     "offered": 0.0,
     "admitted": 0.0,
     "would_wait": 0.0,
     "would_refuse": 0.0,
     "latency": nan,
-    "fresh_until": -inf,
+    "fresh_until": nan,
 }
 
 
@@ -35,11 +36,12 @@ class Roster:
     that the client could do without at `spared_at`.
 
     A client takes part in plans until `fresh_until`, monotonic seconds; `known` says whether it has said what it needs.
-    `granted` is the rate of its newest grant. `offered` and `admitted` are of its last whole window, and so is what of
-    it enforcement would have held up and turned away while the policy is observed.
+    `planned` is the rate that it is to get (NaN: it is in no plan), `granted` that of its newest grant. `offered` and
+    `admitted` are of its last whole window, and so is what of it enforcement would have held up and turned away while
+    the policy is observed.
     """
 
-    __slots__ = ("_free", "group", "removals", "known", "rows", "uids", "verdict", *_NUMBERS)
+    __slots__ = ("_free", "group", "known", "rows", "uids", "verdict", *_NUMBERS)
 
     request: NDArray[np.float64]
     reactive: NDArray[np.float64]
@@ -51,6 +53,7 @@ class Roster:
     heard_at: NDArray[np.float64]
     weight: NDArray[np.float64]
     granted: NDArray[np.float64]
+    planned: NDArray[np.float64]
     offered: NDArray[np.float64]
     admitted: NDArray[np.float64]
     would_wait: NDArray[np.float64]
@@ -61,8 +64,6 @@ class Roster:
     def __init__(self) -> None:
         self.rows: dict[str, int] = {}
         self.uids: list[str] = [""] * FIRST_ROWS
-        # How often a row has become another's: what was noted of rows before is void.
-        self.removals = 0
         self._free = list(range(FIRST_ROWS - 1, -1, -1))
         for name, empty in _NUMBERS.items():
             setattr(self, name, np.full(FIRST_ROWS, empty))
@@ -78,6 +79,7 @@ class Roster:
                 self._grow()
             row = self.rows[pod_uid] = self._free.pop()
             self.uids[row] = pod_uid
+            self.fresh_until[row] = -inf
         return row
 
     def remove(self, pod_uid: str) -> None:
@@ -89,7 +91,6 @@ class Roster:
         self.group[row], self.verdict[row], self.known[row] = 0, 0, False
         self.uids[row] = ""
         self._free.append(row)
-        self.removals += 1
 
     def judge(self, row: int, verdict: Verdict) -> None:
         self.verdict[row] = VERDICTS.index(verdict)
@@ -97,6 +98,10 @@ class Roster:
     def fresh(self, now: float) -> NDArray[np.intp]:
         """Rows of the clients that take part in a plan."""
         return np.flatnonzero(self.fresh_until > now)
+
+    def in_plan(self) -> NDArray[np.intp]:
+        """Rows of the clients that have been planned for."""
+        return np.flatnonzero(self.planned >= 0.0)
 
     def backlog(self, rows: NDArray[np.intp], now: float) -> NDArray[np.float64]:
         """Tokens that may still wait: what was told, less what the rate has served since beyond the usual demand."""
@@ -115,8 +120,7 @@ class Roster:
 
     def silent(self, now: float) -> list[str]:
         """Clients that have a row and take no part."""
-        rows = np.flatnonzero(self.fresh_until <= now).tolist()
-        return [uid for row in rows if (uid := self.uids[row])]
+        return [self.uids[row] for row in np.flatnonzero(self.fresh_until <= now).tolist()]
 
     def _grow(self) -> None:
         size = len(self.uids)

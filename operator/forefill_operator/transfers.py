@@ -57,7 +57,7 @@ class Transfers:
         recalls: Deliveries = []
         for giver, spare in self._candidates(member, SMALLEST_PART * waiting, now):
             tokens = min(spare, needed)
-            roster.spared(roster.row_of(giver.client.pod_uid), spare - tokens, now)
+            roster.spared(giver.row, spare - tokens, now)
             message = issuer.recall(giver, giver.rate, now, f"requests of {member.client.name} wait", tokens)
             self._open[giver.client.pod_uid] = Transfer(uid, message.grant_sequence, tokens)
             recalls.append((giver.client.pod_uid, message))
@@ -74,7 +74,7 @@ class Transfers:
         del self._open[pod_uid]
         lump = min(tokens, transfer.tokens) if sequence == transfer.sequence else 0.0
         if lump < transfer.tokens:
-            self.planner.roster.spared(self.planner.roster.row_of(pod_uid), 0.0, now)
+            self.planner.roster.spared(self.issuer.members[pod_uid].row, 0.0, now)
         taker = self.issuer.members.get(transfer.taker)
         if taker is None:
             self.issuer.pool.add(lump, now)
@@ -102,7 +102,7 @@ class Transfers:
     def _candidates(self, taker: Member, least: float, now: float) -> Iterator[tuple[Member, float]]:
         """Those who can be asked and their tokens, most first. A class with a ceiling gets none from outside."""
         roster, members = self.planner.roster, self.issuer.members
-        group = int(roster.group[roster.row_of(taker.client.pod_uid)])
+        group = int(roster.group[taker.row])
         has_ceiling = not isinf(self.planner.groups.all[group].ceiling)
         rows = self._line_up(now)
         spare = roster.spare_at(rows, self.issuer.policy.spec.burst.seconds, now)

@@ -306,7 +306,7 @@ class Fleet:
         assert fill_rate.min <= plan.terms.adjusted <= fill_rate.max
         handed_out = plan.planned + plan.pool_rate
         assert handed_out <= plan.available * (1 + 1e-12)
-        if plan.uids and not any(member.is_judged for member in book.members.values()):
+        if len(plan.rows) and not any(member.is_judged for member in book.members.values()):
             assert handed_out == pytest.approx(plan.available, rel=1e-9)
         assert plan.available <= min(plan.terms.handed_out, fill_rate.max - plan.reserved) or plan.available == 0.0
 
@@ -547,8 +547,9 @@ def _assert_converged(fleet: Fleet) -> None:
     """When all is well again everybody runs at its plan, give or take what it moved since, and that is all there is."""
     book = fleet.controller.books[KEY]
     plan = book.plan
-    assert set(plan.uids) == set(fleet.pods)
-    for uid, rate in zip(plan.uids, plan.rates.tolist(), strict=True):
+    uids = [book.planner.roster.uids[row] for row in plan.rows.tolist()]
+    assert set(uids) == set(fleet.pods)
+    for uid, rate in zip(uids, plan.rates.tolist(), strict=True):
         assert fleet.pods[uid].rate(fleet.now) == pytest.approx(rate, rel=0.03, abs=1e-6)
     if not any(member.is_judged for member in book.members.values()):
         assert plan.planned + plan.pool_rate == pytest.approx(plan.available, rel=1e-9)

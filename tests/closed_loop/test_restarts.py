@@ -32,9 +32,10 @@ def test_after_a_restart_everything_is_handed_out_within_a_lease_and_never_more_
         fleet.kill_pod(pod, known_after=away)
     fleet.run(away + CLOCK_MARGIN * LEASE + 2.0 * INTERVAL)
     figures = fleet.controller.figures(fleet.now)[KEY]
-    plan = fleet.controller.books[KEY].plan
+    book = fleet.controller.books[KEY]
+    plan = book.plan
     assert (figures.unknown, figures.over_grant) == (0.0, 0.0)
-    assert set(plan.uids) == set(fleet.pods)
+    assert {book.planner.roster.uids[row] for row in plan.rows.tolist()} == set(fleet.pods)
     assert plan.planned + plan.pool_rate == pytest.approx(plan.available, rel=1e-9)
     assert fsum(pod.rate(fleet.now) for pod in fleet.pods.values()) == pytest.approx(plan.planned, rel=0.03)
 

@@ -35,8 +35,9 @@ def planned(
     weights: Sequence[float] = (),
     verdicts: Sequence[Verdict] = (),
     order: Sequence[int] | None = None,
+    roster: Roster | None = None,
 ) -> Plan:
-    roster = Roster()
+    roster = roster or Roster()
     for number in order or range(len(demands)):
         row, demand = roster.row_of(f"uid-{number}"), demands[number]
         if demand is not None:
@@ -54,16 +55,18 @@ def planned(
 
 
 def rates(policy: TokenPolicy, *demands: Demand | None, **others: object) -> list[float]:
-    made = planned(policy, demands, **others)  # type: ignore[arg-type]
-    by_uid = dict(zip(made.uids, made.rates.tolist(), strict=True))
-    return [by_uid[f"uid-{number}"] for number in range(len(demands))]
+    roster = Roster()
+    made = planned(policy, demands, roster=roster, **others)  # type: ignore[arg-type]
+    by_row = dict(zip(made.rows.tolist(), made.rates.tolist(), strict=True))
+    return [by_row[roster.row_of(f"uid-{number}")] for number in range(len(demands))]
 
 
 def test_a_plan_keeps_what_it_was_made_from(make_policy: Make) -> None:
-    made = planned(make_policy(), [Demand(100.0, 90.0)], reserved=10.0)
+    roster = Roster()
+    made = planned(make_policy(), [Demand(100.0, 90.0)], reserved=10.0, roster=roster)
     assert (made.generation, made.made_at, made.reserved, made.available) == (1, 7.0, 10.0, 150.0)
     assert (made.terms.requested, made.terms.adjusted, made.pool_rate) == (100.0, 150.0, 0.0)
-    assert (made.uids, made.rates.tolist()) == (["uid-0"], [150.0])
+    assert (made.rows.tolist(), made.rates.tolist()) == ([roster.row_of("uid-0")], [150.0])
 
 
 def test_nobody_to_plan_for_is_no_fault(make_policy: Make) -> None:
@@ -185,10 +188,11 @@ def test_nobody_falls_below_the_smaller_of_its_reactive_request_and_its_share(
 def test_who_reports_between_two_plans_gets_what_the_plan_gave_it(
     make_policy: Make, demands: list[Demand], data: st.DataObject
 ) -> None:
-    made = planned(make_policy(), demands)
+    roster = Roster()
+    made = planned(make_policy(), demands, roster=roster)
     number = data.draw(st.integers(0, len(demands) - 1))
     demand, level = demands[number], made.levels[0]
     again = plan.rate_between_plans(level, demand.request, demand.reactive, demand.spread, 1.0)
-    planned_rate = made.rates[made.uids.index(f"uid-{number}")]
+    planned_rate = made.rates[made.rows.tolist().index(roster.row_of(f"uid-{number}"))]
     assert min(again, 400.0) == pytest.approx(planned_rate, rel=1e-6, abs=1e-6)
     assert np.isfinite(again)

@@ -10,7 +10,7 @@ RATES = st.floats(0.0, 1e6)
 
 
 def cuts(granted: list[float], planned: list[float], needed: float) -> list[Cut]:
-    return recall.cuts(np.array(granted), np.array(planned), range(10, 10 + len(granted)), needed)
+    return recall.cuts(np.array(granted), np.array(planned), np.arange(10, 10 + len(granted)), needed)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_who_has_most_to_give_is_asked_first_and_for_no_more_than_is_needed(need
 
 def test_who_fell_behind_a_plan_is_lined_up_by_how_much() -> None:
     granted, planned = np.array([10.0, 10.0, 99.0, 5.0]), np.array([12.0, 10.1, 90.0, 9.0])
-    assert recall.furthest_behind(granted, planned, range(4)) == [3, 0]
+    assert recall.furthest_behind(granted, planned, np.arange(4)) == [3, 0]
 
 
 @given(st.lists(st.tuples(RATES, RATES), max_size=12), RATES)

@@ -63,7 +63,7 @@ def client_facts(book: Book, pod_uid: str, now: float) -> ClientFacts:
     """Raises KeyError when the policy has no such client."""
     member, planner, spec = book.members[pod_uid], book.planner, book.policy.spec
     demand, appraisal, assignment = member.demand, member.appraisal, member.assignment
-    row = planner.roster.row_of(pod_uid)
+    row = member.row
     level = book.plan.levels.get(int(planner.roster.group[row]))
     backlog_rate = demand.waiting / spec.report.interval_seconds if demand else 0.0
     heard = now - member.received_at
@@ -92,7 +92,7 @@ def client_facts(book: Book, pod_uid: str, now: float) -> ClientFacts:
         priority=member.priority,
         share=level.share * member.priority / level.whole_weight if level and level.whole_weight > 0.0 else None,
         is_short=level is not None and level.is_short,
-        planned=member.planned,
+        planned=planner.planned(member) if planner.is_planned(member) else None,
         rate=member.rate,
         safe_rate=assignment.safe_rate if assignment else 0.0,
         held=book.ledger.accounts[pod_uid].held_at(now).rate if pod_uid in book.ledger.accounts else 0.0,
