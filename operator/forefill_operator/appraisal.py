@@ -84,13 +84,12 @@ class Appraiser:
         """What an explanation may want beyond the appraisal."""
         return self._records.get(pod_uid)
 
-    def priority(self, pod_uid: str) -> float:
+    def priority(self, appraisal: Appraisal) -> float:
         """clip(1 + .5 (skill - mean skill)), 1 for newcomers: what one gains in weight, others lose."""
-        record = self._records.get(pod_uid)
-        if record is None or record.skill is None:
+        if appraisal.is_newcomer:
             return 1.0
         mean = self._skill_sum / self._skilled
-        return min(max(1.0 + SKILL_SHARE * (record.skill - mean), self._lowest), self._highest)
+        return min(max(1.0 + SKILL_SHARE * (appraisal.skill - mean), self._lowest), self._highest)
 
     def forget(self, pod_uid: str, now: float) -> None:
         """The pod has ended. What was learnt of its trust and skill stays with its workload."""

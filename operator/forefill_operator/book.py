@@ -87,9 +87,11 @@ class Book:
 
     def report(self, client: Client, entry: PolicyReport, sequence: int, is_new: bool, now: float) -> Deliveries:
         """The answer comes first, then pushes to others: recalls for its sake, and raises for which it made room."""
-        if refused := self._refusal(client):
-            return [(client.pod_uid, refused)]
-        member = self._member(client)
+        member = self.members.get(client.pod_uid)
+        if member is None or member.client is not client or not member.selected:
+            if refused := self._refusal(client):
+                return [(client.pod_uid, refused)]
+            member = self._member(client)
         member.brings(entry.grant_sequence)
         self._acknowledge(member, entry.grant_sequence, entry.policy_generation, now)
         if not is_new and member.assignment is not None:
@@ -128,6 +130,8 @@ class Book:
     def tick(self, now: float) -> Deliveries:
         """Plan when it is time, sooner when somebody can't wait; push what has become possible."""
         self._urgent.update(dict.fromkeys(self.planner.due(now)))
+        # Often, so that no plan finds much of it to do.
+        self.ledger.refresh(now)
         if not self._should_replan(now):
             return self.reaction.help(now)
         in_a_hurry = [member for uid in self._urgent if (member := self.members.get(uid))]

@@ -26,7 +26,7 @@ class Moments:
 
     def expect(self, pod_uid: str, work: Iterable[Work], now: float) -> None:
         """This is all that the client has declared."""
-        self._set(pod_uid, tuple(each.begins - LEAD_SECONDS for each in work if each.begins > now))
+        self._set(pod_uid, tuple([each.begins - LEAD_SECONDS for each in work if each.begins > now]))
 
     def due(self, now: float) -> list[str]:
         """Clients for which a moment has come; each is told once."""

@@ -39,9 +39,10 @@ class _Session:
         self.sequence = 0
 
     def is_new(self, sequence: int) -> bool:
-        newer = sequence > self.sequence
-        self.sequence = max(self.sequence, sequence)
-        return newer
+        if sequence <= self.sequence:
+            return False
+        self.sequence = sequence
+        return True
 
 
 class Controller:
@@ -130,7 +131,12 @@ class Controller:
 
     def report(self, client: Client, report: Report, now: float) -> Deliveries:
         """One answer an entry, then pushes to others."""
-        is_new = self._sessions.setdefault(client.pod_uid, _Session()).is_new(report.sequence)
+        session = self._sessions.get(client.pod_uid)
+        if session is None:
+            session = self._sessions[client.pod_uid] = _Session()
+        is_new = session.is_new(report.sequence)
+        if len(report.entries) == 1:
+            return self._entry(client, report.entries[0], report.sequence, is_new, now)
         sendings: Deliveries = []
         seen: set[str] = set()
         for entry in report.entries:

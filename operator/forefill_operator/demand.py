@@ -50,12 +50,14 @@ class Window(Struct):
         self.offered += entry.offered
         self.admitted += entry.admitted
         self.refused += entry.refused
-        refuse = min(entry.would_refuse, entry.offered)
-        self.would_refuse += refuse
-        self.would_wait += min(entry.would_wait, entry.offered - refuse)
+        if entry.would_wait or entry.would_refuse:
+            refuse = min(entry.would_refuse, entry.offered)
+            self.would_refuse += refuse
+            self.would_wait += min(entry.would_wait, entry.offered - refuse)
 
     def rate_of(self, tokens: float) -> float:
-        return tokens / max(self.seconds, SHORTEST_WINDOW_SECONDS)
+        seconds = self.seconds
+        return tokens / (seconds if seconds > SHORTEST_WINDOW_SECONDS else SHORTEST_WINDOW_SECONDS)
 
 
 def demand_of(

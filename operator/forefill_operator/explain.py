@@ -1,6 +1,7 @@
 """Sentences for a rate: why it is what it is."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from forefill_operator.plan import Plan
 from forefill_operator.shaping import Clamp, Terms
@@ -26,12 +27,19 @@ _CLAMPED: Mapping[Clamp, str] = {
 
 def rate_sentence(rate: float, planned: float, request: float | None, plan: Plan) -> str:
     """Why one client runs at `rate`, tokens/s."""
-    text = f"{rate:.4g} tokens/s: {_basis(planned, request)}"
-    text += f"; clients share {plan.available:.4g}"
-    if plan.available < plan.terms.handed_out:
-        text += f" of {plan.terms.handed_out:.4g} ({plan.reserved:.4g} may be held by silent clients)"
+    text = f"{rate:.4g} tokens/s: {_basis(planned, request)}; "
+    text += _shared(plan.available, plan.terms.handed_out, plan.reserved)
     if rate < planned * (1 - 1e-6):
         text += f"; {planned:.4g} once others have acknowledged less"
+    return text
+
+
+@lru_cache(maxsize=256)
+def _shared(available: float, handed_out: float, reserved: float) -> str:
+    """The same for all clients of one plan."""
+    text = f"clients share {available:.4g}"
+    if available < handed_out:
+        text += f" of {handed_out:.4g} ({reserved:.4g} may be held by silent clients)"
     return text
 
 

@@ -17,7 +17,8 @@ from forefill_operator.pool import Pool
 from forefill_operator.recall import MOST_ROUNDS
 from forefill_protocol.messages import Assignment, Down, Recall
 
-# Room smaller than this part of what a waiting client is to get is left to grow, rather than pushed in crumbs.
+# A raise by less than this part of what a client is to get is no message worth while it is in no hurry: its next report
+# brings it. Nor is room for less than that handed out in crumbs.
 SMALLEST_RAISE = 0.02
 # A newcomer's first bucket is no deeper than this at its rate: a deep one can't be recalled, and others may come. For
 # them this part of the whole depth is kept, since a bucket without depth serves nothing.
@@ -66,8 +67,9 @@ class Issuer:
         uid, planned, spec = member.client.pod_uid, self.planner.planned(member), self.policy.spec
         own, others = self.ledger.granted_to(uid, now), self._held_by_others(uid, now)
         amounts = grants.fitting(planned, self._burst(uid, planned), spec, own, others, len(self.members))
-        until = member.received_at + member.rate_seconds()
-        amounts = amounts.falling(self.planner.falls(member, amounts.rate, until))
+        if member.work:
+            until = member.received_at + member.rate_seconds()
+            amounts = amounts.falling(self.planner.falls(member, amounts.rate, until))
         request = member.demand.request if member.demand else None
         reason = explain.rate_sentence(amounts.rate, planned, request, self.planner.plan)
         sequence = member.next_sequence()
@@ -132,11 +134,12 @@ class Issuer:
             member, room = self.members[uid], self.room(now)
             planned = self.planner.planned(member)
             wanted = planned - member.rate
-            if wanted <= 0 or not member.can_be_pushed_to(now):
+            smallest = 0.0 if uid in self.hurried else SMALLEST_RAISE * planned
+            if wanted <= smallest or not member.can_be_pushed_to(now):
                 self.waiting.pop(uid, None)
                 self.hurried.pop(uid, None)
                 continue
-            if room <= 0 or room < min(wanted, SMALLEST_RAISE * planned):
+            if room <= 0.0 or room < min(wanted, SMALLEST_RAISE * planned):
                 break
             pushes += self.push([member], now)
             if uid in self.waiting:

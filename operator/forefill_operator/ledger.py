@@ -110,7 +110,9 @@ class Ledger:
         self._exact_at = -inf
 
     def issue(self, pod_uid: str, envelope: Envelope, now: float) -> None:
-        account = self.accounts.setdefault(pod_uid, Account())
+        account = self.accounts.get(pod_uid)
+        if account is None:
+            account = self.accounts[pod_uid] = Account()
         account.add(envelope, now)
         self._recount(account, now)
         self._watch(pod_uid, account, envelope.changes_after(now))
@@ -149,7 +151,8 @@ class Ledger:
         account = self.accounts.get(pod_uid)
         if account is None:
             return Held()
-        self._recount(account, now)
+        if now >= account.due:
+            self._recount(account, now)
         is_sure = account.claimed is None and account.resumed < 0
         return account.held if is_sure else account.granted_at(now)
 

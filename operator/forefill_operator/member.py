@@ -118,7 +118,8 @@ class Member:
         return min(tokens, self.assignment.burst) if self.assignment and not self.is_judged else 0.0
 
     def rate_seconds(self) -> float:
-        return self.report.interval_seconds + REPORT_MARGIN_SECONDS if self.report else 0.0
+        report = self.report
+        return report.interval_seconds + REPORT_MARGIN_SECONDS if report else 0.0
 
     def lease_seconds(self) -> float:
         return self.report.lease_seconds if self.report else 0.0

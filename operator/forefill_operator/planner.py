@@ -79,7 +79,7 @@ class Planner:
         """Learn from a report that was not counted before."""
         client, spec, before = member.client, self.policy.spec, member.demand
         member.appraisal = self.appraiser.report(client, entry, now)
-        member.priority = self.appraiser.priority(client.pod_uid)
+        member.priority = self.appraiser.priority(member.appraisal)
         member.forecast = entry.forecasts[0].mean if entry.forecasts else None
         member.window.add(entry)
         interval = spec.report.interval_seconds
@@ -247,10 +247,11 @@ class Planner:
         coming = declared_rate(member.work, now, now + LEAD_SECONDS)
         self.roster.declared[member.row] = coming
         wanted = self._deserved(member, coming)
-        if wanted is None or not self.is_planned(member):
+        planned = float(self.roster.planned[member.row])
+        if wanted is None or isnan(planned):
             return
-        planned = self.planned(member)
         if wanted > planned:
             free = max(self.available() - self._promised, 0.0) if not member.is_judged else 0.0
             wanted = min(wanted, planned + free)
-        self.promise(member, wanted)
+        self._promised += wanted - planned
+        self.roster.planned[member.row] = wanted

@@ -1,13 +1,12 @@
 """What all clients of a policy ask for together, and what the target is by it. Pure: `now` is given."""
 
-from math import fsum
-
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from forefill_operator import shaping
 from forefill_operator.aggregate import Aggregate
+from forefill_operator.exact import total
 from forefill_operator.policy import TokenPolicy
 from forefill_operator.roster import Roster
 from forefill_operator.shaping import Inputs, Load, ShapingState, Terms
@@ -28,8 +27,8 @@ class Shaper:
         """For a plan of the clients in `rows`."""
         known = rows[roster.known[rows]]
         backlog = roster.backlog(rows, now) / self.policy.spec.report.interval_seconds
-        requested = fsum((roster.request[rows] + backlog + roster.declared[rows]).tolist())
-        self._score(fsum(roster.offered[known].tolist()), requested, now)
+        requested = total(roster.request[rows] + backlog + roster.declared[rows])
+        self._score(total(roster.offered[known]), requested, now)
         latencies = roster.latency[known]
         latencies = latencies[~np.isnan(latencies)]
         inputs = Inputs(
@@ -37,7 +36,7 @@ class Shaper:
             weight_prediction=self._weight_prediction,
             load=self.load,
             latency_p95=float(np.median(latencies)) if len(latencies) else None,
-            admitted=fsum(roster.admitted[known].tolist()),
+            admitted=total(roster.admitted[known]),
         )
         terms, self.state = shaping.shape(self.policy.spec, inputs, self.state, now)
         return self.advanced(terms, (len(rows) - len(known)) / max(len(rows), 1))

@@ -21,20 +21,23 @@ class Work(Struct, frozen=True, gc=False):
 
 def declared(expectations: Sequence[Expectation], now: float, highest_rate: float) -> tuple[Work, ...]:
     """Declared work in the operator's time, earliest first; what comes to nothing is none."""
-    work = []
+    work: list[Work] = []
     for expectation in expectations:
         if expectation.tokens <= 0.0:
             continue
         seconds = max(expectation.for_seconds, LEAST_SECONDS)
         begins = now + expectation.after_seconds
         work.append(Work(begins, begins + seconds, min(expectation.tokens / seconds, highest_rate)))
-    return tuple(sorted(work, key=lambda each: (each.begins, each.ends, each.rate)))
+    work.sort(key=lambda each: (each.begins, each.ends, each.rate))
+    return tuple(work)
 
 
 def declared_rate(work: Sequence[Work], begin: float, end: float) -> float:
     """The most that is declared for any moment from `begin` to `end`, tokens/s."""
+    if not work:
+        return 0.0
     moments = [begin, *(each.begins for each in work if begin < each.begins <= end)]
-    return max(sum(w.rate for w in work if w.begins <= moment < w.ends) for moment in moments) if work else 0.0
+    return max(sum(w.rate for w in work if w.begins <= moment < w.ends) for moment in moments)
 
 
 def declared_tokens(work: Sequence[Work], begin: float, end: float) -> float:

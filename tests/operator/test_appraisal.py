@@ -55,6 +55,12 @@ class Course:
         return appraisal
 
 
+def priority(appraiser: Appraiser, pod_uid: str) -> float:
+    appraisal = appraiser.appraisal(pod_uid)
+    assert appraisal is not None
+    return appraiser.priority(appraisal)
+
+
 @pytest.fixture
 def appraiser(make_policy: MakePolicy) -> Appraiser:
     return Appraiser(make_policy().spec)
@@ -67,7 +73,7 @@ def test_a_stranger_is_believed_and_expected_to_ask_again_what_it_asked(appraise
         shadow=20.0, shadow_spread=0.0, trust=1.0, skill=0.0, is_newcomer=True, verdict="None", anomalies=()
     )
     assert appraiser.appraisal("uid-0") == appraisal
-    assert appraiser.priority("uid-0") == 1.0
+    assert appraiser.priority(appraisal) == 1.0
 
 
 def test_the_shadow_follows_what_is_offered_and_not_what_is_said(appraiser: Appraiser) -> None:
@@ -169,7 +175,7 @@ def test_priorities_reward_skill_within_bounds_and_take_it_from_others(appraiser
             generator_next.setstate(generator.getstate())
             known = generator_next.choice([10.0, 30.0]) if number == 0 else 20.0
             appraiser.report(pod(number, workload=""), entry(rate, known), 10.0 * window)
-    priorities = [appraiser.priority(f"uid-{number}") for number in range(4)]
+    priorities = [priority(appraiser, f"uid-{number}") for number in range(4)]
     assert priorities[0] == pytest.approx(1.1)
     assert all(0.9 <= each < 1.0 for each in priorities[1:])
 
@@ -177,16 +183,16 @@ def test_priorities_reward_skill_within_bounds_and_take_it_from_others(appraiser
 def test_alike_clients_have_a_priority_of_one(appraiser: Appraiser) -> None:
     for number in range(3):
         Course(appraiser, pod(number), seed=5).run(100)
-    assert [appraiser.priority(f"uid-{number}") for number in range(3)] == pytest.approx([1.0] * 3)
+    assert [priority(appraiser, f"uid-{number}") for number in range(3)] == pytest.approx([1.0] * 3)
 
 
 def test_those_who_left_count_no_more_in_the_mean(appraiser: Appraiser) -> None:
     for number in range(3):
         Course(appraiser, pod(number), seed=5).run(100, scale=1.0 if number else 5.0)
-    assert appraiser.priority("uid-1") > 1.0
+    assert priority(appraiser, "uid-1") > 1.0
     appraiser.forget("uid-0", 1000.0)
-    assert appraiser.priority("uid-1") == pytest.approx(1.0)
-    assert appraiser.priority("uid-0") == 1.0
+    assert priority(appraiser, "uid-1") == pytest.approx(1.0)
+    assert appraiser.appraisal("uid-0") is None
 
 
 def test_early_reports_are_pieces_of_one_window(appraiser: Appraiser) -> None:
@@ -345,4 +351,4 @@ def test_whatever_is_reported_the_appraisal_is_sound(
         assert 0.0 <= appraisal.trust <= 1.0
         assert appraisal.skill <= 1.0
         assert appraisal.verdict in ("None", "Ignore", "Clamp")
-        assert 0.9 <= appraiser.priority("uid-0") <= 1.1
+        assert 0.9 <= appraiser.priority(appraisal) <= 1.1
