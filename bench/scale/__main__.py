@@ -1,8 +1,9 @@
 """How far an operator goes: `python -m bench.scale [--quick] [--write]`, or `--plan` for plans alone. Loopback only.
 
-An operator runs on one core, its sidecars on another. Reports of 100 to 30,000 clients, fewer where a process may not
-hold so many files open, come once in ten seconds over TLS; then one, two and three operators share a store and one
-core, and their CPU time is counted apart.
+An operator runs on one core, its sidecars on another. Reports of 100 to 30,000 clients come once in ten seconds over
+TLS; where a process may not hold so many files open, those that it may hold report so much more often. Then one
+operator without a store and one, two and three that share one, and a core, serve the same policies, and their CPU time
+is counted apart.
 """
 
 import argparse
@@ -95,11 +96,14 @@ def _sizes(text: str) -> tuple[int, ...]:
 def _measured(options: argparse.Namespace, planned: Sequence[Planned]) -> tuple[str, list[runs.Reports]]:
     alone = []
     most = _largest()
-    for clients in sorted({min(each, most) for each in options.clients or (QUICK_SIZES if options.quick else SIZES)}):
-        _tell(f"{clients:,} clients")
-        alone.append(runs.reports(clients, MEASURED_SECONDS))
+    for clients in sorted(options.clients or (QUICK_SIZES if options.quick else SIZES)):
+        _tell(f"as many reports as {clients:,} clients send in ten seconds")
+        interval = max(pages.INTERVAL_SECONDS * most // clients, 1) if most < clients else pages.INTERVAL_SECONDS
+        alone.append(runs.reports(clients * interval // pages.INTERVAL_SECONDS, MEASURED_SECONDS, interval=interval))
         _tell(str(alone[-1]))
-    shared = []
+    _tell("one operator without a store")
+    shared = [runs.reports(SHARED_CLIENTS, MEASURED_SECONDS, policies=POLICIES_AN_OPERATOR)]
+    _tell(str(shared[0]))
     for operators in range(1, 3 if options.quick else 4):
         _tell(f"{operators} operators with a store")
         with runs.server() as url:
@@ -111,7 +115,7 @@ def _measured(options: argparse.Namespace, planned: Sequence[Planned]) -> tuple[
         _tell(str(found))
     _tell("streams")
     streams = runs.streams(500 if options.quick else 2000)
-    fitted = law.fit([run.clients for run in alone], [pages.core_part(run) for run in alone])
+    fitted = law.fit([run.at_ten for run in alone], [pages.core_part(run) for run in alone])
     if options.write:
         pages.draw(alone, fitted, planned, PICTURE)
     lines = [

@@ -22,9 +22,13 @@ class RunFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """One run: `cpu` microseconds of all operators a report, `store` of the store, times in milliseconds."""
+    """One run: each client reports once in `interval` seconds.
+
+    `cpu` microseconds of all operators a report, `store_cpu` of the store, times in milliseconds.
+    """
 
     clients: int
+    interval: int
     operators: int
     has_store: bool
     cpu: float
@@ -38,16 +42,24 @@ class Reports:
     is_whole: bool
     over_grant: float
 
+    @property
+    def at_ten(self) -> float:
+        """How many clients that report every ten seconds send as many reports."""
+        return 10.0 * self.clients / self.interval
 
-def reports(clients: int, seconds: int, *, operators: int = 1, policies: int = 1, store: str = "") -> Reports:
+
+def reports(
+    clients: int, seconds: int, *, interval: int = 10, operators: int = 1, policies: int = 1, store: str = ""
+) -> Reports:
     """Raises RunFailed."""
     found = _json(
-        "forefill", "bench", "reports", f"--clients={clients}", f"--seconds={seconds}", f"--operators={operators}",
-        f"--policies={policies}", *([f"--store={store}"] if store else []), "--json",
+        "forefill", "bench", "reports", f"--clients={clients}", f"--seconds={seconds}", f"--interval={interval}",
+        f"--operators={operators}", f"--policies={policies}", *([f"--store={store}"] if store else []), "--json",
     )  # fmt: skip
     operator, shared = found["operator"], found["store"] or {}
     return Reports(
         clients=clients,
+        interval=interval,
         operators=operators,
         has_store=bool(store),
         cpu=operator["cpu_microseconds_per_report"],

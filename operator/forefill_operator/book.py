@@ -96,6 +96,8 @@ class Book:
         self._acknowledge(member, entry.grant_sequence, entry.policy_generation, now)
         if not is_new and member.assignment is not None:
             return [(client.pod_uid, member.assignment), *self.issuer.pump(now)]
+        # A little with each report, so that no plan finds much of it to do.
+        self.ledger.lapse(now)
         self._heard(member, max(sequence, member.answers), now)
         if is_new:
             self.planner.observe(member, entry, now)
@@ -130,8 +132,7 @@ class Book:
     def tick(self, now: float) -> Deliveries:
         """Plan when it is time, sooner when somebody can't wait; push what has become possible."""
         self._urgent.update(dict.fromkeys(self.planner.due(now)))
-        # Often, so that no plan finds much of it to do.
-        self.ledger.refresh(now)
+        self.ledger.lapse(now)
         if not self._should_replan(now):
             return self.reaction.help(now)
         in_a_hurry = [member for uid in self._urgent if (member := self.members.get(uid))]

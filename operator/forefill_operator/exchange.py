@@ -17,7 +17,7 @@ from forefill_protocol import codec, messages
 
 BEAT_SECONDS = 1.0
 # Grants gather for this long before they are recorded together.
-FLUSH_SECONDS = 0.005
+FLUSH_SECONDS = 0.01
 
 _log = logging.getLogger("forefill.store")
 

@@ -98,7 +98,7 @@ def _maximum(envelopes: Sequence[Envelope], now: float) -> Held:
 class Ledger:
     """The accounts of one policy by pod uid. `held` never falls short of the sum of `held_at(now)`.
 
-    Between two calls of `refresh` it may exceed that sum: envelopes that have fallen by themselves still count in full.
+    Between two calls of `lapse` it may exceed that sum: envelopes that have fallen by themselves still count in full.
     """
 
     __slots__ = ("_due", "_exact_at", "accounts", "held")
@@ -166,14 +166,18 @@ class Ledger:
             max(total.burst - own.burst, 0.0),
         )
 
-    def refresh(self, now: float) -> None:
-        """What has fallen by itself leaves the sums, and once in a while rounding does."""
+    def lapse(self, now: float) -> None:
+        """What has fallen by itself leaves the sums."""
         while self._due and self._due[0][0] <= now:
             _, uid = heappop(self._due)
             if (account := self.accounts.get(uid)) and account.due <= now:
                 account.due = inf
                 self._recount(account, now)
                 self._watch(uid, account, account.changes_after(now))
+
+    def refresh(self, now: float) -> None:
+        """As `lapse`, and once in a while rounding leaves the sums, too."""
+        self.lapse(now)
         if len(self.accounts) <= FEW or now >= self._exact_at + EXACT_SECONDS:
             self._exact_at = now
             held = [account.held for account in self.accounts.values()]

@@ -168,7 +168,8 @@ class RedisStore:
 
     async def _ask(self, call: Callable[[], Any]) -> Any:
         try:
-            return await asyncio.wait_for(call(), connection.CALL_SECONDS)
+            async with asyncio.timeout(connection.CALL_SECONDS):
+                return await call()
         except TimeoutError:
             raise StoreFault(
                 "StoreUnavailable", f"the store did not answer within {connection.CALL_SECONDS:g} s"
