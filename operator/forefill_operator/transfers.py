@@ -106,11 +106,14 @@ class Transfers:
         has_ceiling = not isinf(self.planner.groups.all[group].ceiling)
         rows = self._line_up(now)
         spare = roster.spare_at(rows, self.issuer.policy.spec.burst.seconds, now)
-        for row, tokens in zip(rows.tolist(), spare.tolist(), strict=True):
+        enough = spare > np.maximum(least, SMALLEST_SECONDS * roster.granted[rows])
+        if has_ceiling:
+            enough &= roster.group[rows] == group
+        for row, tokens in zip(rows[enough].tolist(), spare[enough].tolist(), strict=True):
             giver = members.get(roster.uids[row])
-            if giver is None or giver is taker or giver.client.pod_uid in self._open or not giver.can_be_pushed_to(now):
+            if giver is None or giver is taker or giver.client.pod_uid in self._open:
                 continue
-            if tokens > max(least, SMALLEST_SECONDS * giver.rate) and not (has_ceiling and roster.group[row] != group):
+            if giver.can_be_pushed_to(now):
                 yield giver, tokens
 
     def _line_up(self, now: float) -> NDArray[np.intp]:
