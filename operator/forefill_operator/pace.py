@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
-# Planning takes at most this part of a core, by what a plan costs: so much, and so much a client (measured).
+# Planning takes at most this part of a core, by what a plan costs: so much, and so much a client (twice what
+# `bench.scale --plan` finds, since caches are cold while reports come).
 CORE_PART = 0.05
-PLAN_SECONDS, CLIENT_SECONDS = 0.5e-3, 4e-6
+PLAN_SECONDS, CLIENT_SECONDS = 0.5e-3, 1e-6
 # While reports come, a plan is made anew this often where that is not too dear.
 PERIOD_SECONDS, FRESH_SECONDS = 1.0, 0.25
 
