@@ -1,6 +1,6 @@
 """How far an operator goes: `python -m bench.scale [--quick] [--write]`, or `--plan` for plans alone. Loopback only.
 
-An operator runs on one core, its sidecars on another. Reports of 100 to 30,000 clients come once in ten seconds over
+An operator runs on one core, its sidecars on another. Reports of 100 to 40,000 clients come once in ten seconds over
 TLS; where a process may not hold so many files open, those that it may hold report so much more often. Then one
 operator without a store and one, two and three that share one, and a core, serve the same policies, and their CPU time
 is counted apart.
@@ -23,7 +23,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
 PICTURE = PAGE.with_name("scaling.svg")
 BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 REGIONS_BEGIN, REGIONS_END = "<!-- regions -->", "<!-- end of regions -->"
-SIZES, QUICK_SIZES = (100, 1000, 4000, 10_000, 30_000), (100, 1000)
+SIZES, QUICK_SIZES = (100, 1000, 4000, 10_000, 20_000, 30_000, 40_000), (100, 1000)
 # Files of a run that are not streams.
 RESERVED_FILES = 1100
 PLANNED, QUICK_PLANNED = (1000, 10_000, 100_000), (1000, 10_000)
