@@ -16,7 +16,8 @@ class Figures(Struct, frozen=True):
     `held` includes `unknown`, what clients of an earlier operator may hold; between two plans it may count what has
     fallen by itself. `over_grant` is what of it exceeds max. `short` was offered in the last windows beyond what was
     granted. In mode Observe enforcement would have held up `would_wait` of the last windows and turned away
-    `would_refuse`, as the sidecars count it. `waiting` counts clients whose raise waits for room.
+    `would_refuse`, as the sidecars count it. `waiting` counts clients whose raise waits for room;
+    `handed_on` tokens came from idle buckets to those who waited, since this operator serves the policy.
     Trust and skill are means over live clients that are no newcomers, 1 and 0 while there are none; `anomalies` counts
     findings that stand, by kind.
     """
@@ -42,6 +43,7 @@ class Figures(Struct, frozen=True):
     would_wait: float
     would_refuse: float
     waiting: int
+    handed_on: float
     trust: float
     trust_lowest: float
     skill: float
@@ -81,6 +83,7 @@ def figures_of(book: Book, now: float) -> Figures:
         weight_prediction=terms.weight_prediction,
         weight_load=terms.weight_load,
         waiting=len(book.issuer.waiting),
+        handed_on=book.transfers.handed_on,
         trust=_mean(trusts, 1.0),
         trust_lowest=min(trusts, default=1.0),
         skill=_mean([appraisal.skill for appraisal in known], 0.0),

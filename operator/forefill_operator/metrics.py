@@ -34,6 +34,7 @@ FIGURES = {
     "would_wait": "In mode Observe what enforcement would have delayed in the last windows, tokens/s.",
     "would_refuse": "In mode Observe what enforcement would have refused in the last windows, tokens/s.",
     "waiting": "Clients whose raise waits for room.",
+    "handed_on": "Tokens that idle buckets gave to clients who waited, since this operator serves the policy.",
     "trust": "Mean trust in clients' forecasts, from 0 to 1.",
     "trust_lowest": "Lowest trust in a client's forecast.",
     "skill": "Mean skill of clients' forecasts: 1 less their loss over that of the operator's own.",

@@ -30,11 +30,15 @@ class Transfer(Struct, frozen=True, gc=False):
 
 
 class Transfers:
-    """`_open`: asked for and not acknowledged, by giver. `_rounds` counts how often others were asked for a taker."""
+    """`handed_on` tokens have come from idle buckets to those who waited.
+
+    `_open`: asked for and not acknowledged, by giver. `_rounds` counts how often others were asked for a taker.
+    """
 
     def __init__(self, planner: Planner, issuer: Issuer) -> None:
         self.planner = planner
         self.issuer = issuer
+        self.handed_on = 0.0
         self._open: dict[str, Transfer] = {}
         self._rounds: dict[str, int] = {}
         self._givers = np.zeros(0, np.intp)
@@ -93,6 +97,7 @@ class Transfers:
         self.issuer.pool.add(tokens - lump, now)
         if lump <= 0.0:
             return []
+        self.handed_on += lump
         self.planner.helped(taker, lump, now)
         return [(taker.client.pod_uid, self.issuer.grant(taker, now, lump))]
 

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.operator.clients import Clients, Make
 
+from forefill_operator.figures import figures_of
 from forefill_operator.pool import POOL_SHARE
 from forefill_operator.recall import MOST_RECALLED, MOST_ROUNDS
 
@@ -28,6 +29,7 @@ def test_what_waits_is_brought_from_the_fullest_buckets(make_policy: Make) -> No
     assert made.asked == [("full", 60.0), ("half", 10.0)]
     assert sorted(made.lumps) == [("busy", 10.0), ("busy", 60.0)]
     assert made.spare == {"full": 0.0, "half": 20.0, "low": 5.0}
+    assert figures_of(made.book, 21.5).handed_on == 70.0
 
 
 def test_no_more_is_handed_on_than_was_given_up(make_policy: Make) -> None:
