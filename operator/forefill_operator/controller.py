@@ -183,7 +183,10 @@ class Controller:
         return list(silent.values())
 
     def tick(self, now: float) -> Deliveries:
-        return [sending for key, book in self.books.items() if key not in self._removed for sending in book.tick(now)]
+        served = [book for key, book in self.books.items() if key not in self._removed]
+        for book in served:
+            book.planner.policies = len(served)
+        return [sending for book in served for sending in book.tick(now)]
 
     # Refusals
 

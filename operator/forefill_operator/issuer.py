@@ -4,6 +4,7 @@ Reductions go out at once; raises wait until what the others hold leaves room, a
 or the end of an envelope makes it.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from forefill_operator import explain, grants
@@ -45,7 +46,8 @@ class Issuer:
         self.ledger = Ledger()
         self.members: dict[str, Member] = {}
         self.hurried: dict[str, int] = {}
-        self.waiting: dict[str, None] = {}
+        # Ordered: a plain dict looks through all that has been taken out at its beginning.
+        self.waiting: OrderedDict[str, None] = OrderedDict()
 
     @property
     def policy(self) -> TokenPolicy:

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-# Planning takes at most this part of a core, by what a plan costs: so much, and so much a client (twice what
-# `bench.scale --plan` finds, since caches are cold while reports come).
+# Planning for all policies takes at most this part of a core, by what a plan costs: so much, and so much a client
+# (twice what `bench.scale --plan` finds, since caches are cold while reports come).
 CORE_PART = 0.05
 PLAN_SECONDS, CLIENT_SECONDS = 0.5e-3, 1e-6
 # While reports come, a plan is made anew this often where that is not too dear.
@@ -20,6 +20,7 @@ class Pace(NamedTuple):
     period: float
 
 
-def pace_of(clients: int) -> Pace:
-    spacing = (PLAN_SECONDS + CLIENT_SECONDS * clients) / CORE_PART
+def pace_of(clients: int, policies: int) -> Pace:
+    """Of one policy with so many clients, beside others that are planned for as often."""
+    spacing = policies * (PLAN_SECONDS + CLIENT_SECONDS * clients) / CORE_PART
     return Pace(spacing, max(FRESH_SECONDS, spacing), max(PERIOD_SECONDS, spacing))

@@ -36,7 +36,9 @@ class Planner:
         self.appraiser = Appraiser(policy.spec)
         self.shaper = Shaper(policy)
         self.plan: Plan
-        self.pace = pace_of(0)
+        # How many policies are planned for on the same core.
+        self.policies = 1
+        self.pace = pace_of(0, self.policies)
         self._requested = self._promised = 0.0
         # Newcomers since the newest plan.
         self.welcomed: set[str] = set()
@@ -178,7 +180,7 @@ class Planner:
         roster.planned[:] = nan
         roster.planned[rows] = self.plan.rates
         self._requested, self._promised = terms.requested, self.plan.planned
-        self.pace = pace_of(len(roster.rows))
+        self.pace = pace_of(len(roster.rows), self.policies)
 
     def _declare(self, now: float) -> None:
         self.roster.declared[:] = 0.0

@@ -5,6 +5,7 @@ import pytest
 
 from forefill_operator.client import Client
 from forefill_operator.controller import Controller, Deliveries
+from forefill_operator.pace import pace_of
 from forefill_operator.policy import InvalidPolicy, TokenPolicy
 from forefill_protocol.messages import Ack, Assignment, Forecast, Hello, Holding, PolicyReport, Recall, Refused, Report
 
@@ -175,6 +176,15 @@ def test_a_policy_that_does_not_exist_is_refused(controller: Controller) -> None
     ]
     assert controller.ack("uid-1", Ack("ai/none", 1, 1), 0.0) == []
     assert controller.status("ai/none", 0.0) is None
+
+
+def test_plans_are_spaced_by_how_many_policies_there_are(controller: Controller, make_policy: Make) -> None:
+    for number in range(40):
+        controller.put_policy(make_policy(metadata__name=f"llm-{number}"), 0.0)
+    controller.remove_policy("ai/llm-0", 0.5)
+    for now in (1.0, 21.0):
+        controller.tick(now)
+    assert {controller.books[key].planner.pace for key in controller.served()} == {pace_of(0, 40)}
 
 
 def test_a_deleted_policy_is_refused_and_can_come_back(controller: Controller, make_policy: Make) -> None:
