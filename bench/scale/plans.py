@@ -13,7 +13,9 @@ import psutil
 from forefill_operator import schema
 from forefill_operator.book import Book
 from forefill_operator.client import Client
+from forefill_operator.envelope import Envelope
 from forefill_operator.learning import Learning
+from forefill_operator.ledger import Ledger
 from forefill_operator.policy import parse_policy
 from forefill_protocol.messages import Forecast, Holding, PolicyReport
 
@@ -25,11 +27,13 @@ ROUNDS = 5
 class Planned:
     clients: int
     milliseconds: float
+    ledger_kilobytes: float
     kilobytes_a_client: float
 
 
 def measure(clients: int) -> Planned:
-    """The median plan of `clients` that all have reported twice, and what they added to this process."""
+    """The median plan of `clients` that all have reported twice, and what each added to this process."""
+    ledger = _ledger(clients)
     now, before = 1000.0, _resident()
     book = Book(parse_policy(schema.complete(_manifest(clients))), Learning(), now)
     dice = random.Random(1)
@@ -45,7 +49,20 @@ def measure(clients: int) -> Planned:
         began = time.perf_counter()
         book.replan(now)
         took.append(time.perf_counter() - began)
-    return Planned(clients, 1e3 * statistics.median(took), added / 1e3 / clients)
+    return Planned(clients, 1e3 * statistics.median(took), ledger, added / 1e3 / clients)
+
+
+def _ledger(clients: int) -> float:
+    """KB of a client's account alone, with a grant in force and one that is not acknowledged yet."""
+    before, now, ledger = _resident(), 1000.0, Ledger()
+    for number in range(clients):
+        uid, moment = f"uid-{number}", now + number / clients
+        for sequence in (1, 2):
+            rate = 1.0 + number * sequence
+            ledger.issue(uid, Envelope(sequence, rate, moment + 12.0, rate / 2, moment + 30.0, rate / 2, 2 * rate), now)
+    added = _resident() - before
+    assert len(ledger.accounts) == clients
+    return added / 1e3 / clients
 
 
 def _manifest(clients: int) -> dict[str, object]:

@@ -11,6 +11,7 @@ from forefill_operator.learning import Learning
 from forefill_operator.ledger import Ledger
 from forefill_operator.load.readings import Fault
 from forefill_operator.member import Member
+from forefill_operator.pace import PERIOD_SECONDS
 from forefill_operator.plan import Plan
 from forefill_operator.planner import Planner
 from forefill_operator.policy import TokenPolicy
@@ -31,7 +32,8 @@ class Book:
         self.transfers = Transfers(self.planner, self.issuer)
         # A dict, since sets of names have another order in every process.
         self._urgent: dict[str, None] = {}
-        self._changed = False
+        # Reports came that the newest plan does not know of.
+        self._has_news = False
         self.replan(now)
 
     @property
@@ -101,7 +103,7 @@ class Book:
         self._heard(member, max(sequence, member.answers), now)
         if is_new:
             self.planner.observe(member, entry, now)
-            self._changed = True
+            self._has_news = True
         return self._answer(member, entry.early or client.pod_uid in self._urgent, now)
 
     def acknowledge(self, pod_uid: str, ack: Ack, now: float) -> Deliveries:
@@ -128,6 +130,10 @@ class Book:
         return self.issuer.pump(now)
 
     # Time
+
+    def is_busy(self, now: float) -> bool:
+        """It has to be planned for anew, or has been within the last second."""
+        return self._has_news or now < self.plan.made_at + PERIOD_SECONDS
 
     def tick(self, now: float) -> Deliveries:
         """Plan when it is time, sooner when somebody can't wait; push what has become possible."""
@@ -157,7 +163,7 @@ class Book:
         if planned_at < self.learning.until <= now:
             return True
         is_over = self.issuer.room(now) < -NEGLIGIBLE * self.policy.spec.fill_rate.max
-        return self._changed or is_over
+        return self._has_news or is_over
 
     def replan(self, now: float) -> None:
         """Plan anew for the members that there are; `tick` does it when it is time."""
@@ -167,7 +173,7 @@ class Book:
         self.issuer.tune_pool(self.plan.pool_rate, now)
         self._urgent.clear()
         self.reaction.replanned()
-        self._changed = False
+        self._has_news = False
 
     def _reserved(self, now: float) -> float:
         """What clients hold that take no part in the plan, and what nobody has told of yet."""

@@ -184,8 +184,9 @@ class Controller:
 
     def tick(self, now: float) -> Deliveries:
         served = [book for key, book in self.books.items() if key not in self._removed]
+        busy = sum(book.is_busy(now) for book in served)
         for book in served:
-            book.planner.policies = len(served)
+            book.planner.policies = max(busy, 1)
         return [sending for book in served for sending in book.tick(now)]
 
     # Refusals

@@ -21,6 +21,6 @@ class Pace(NamedTuple):
 
 
 def pace_of(clients: int, policies: int) -> Pace:
-    """Of one policy with so many clients, beside others that are planned for as often."""
+    """Of one policy with so many clients, one of so many that are planned for often."""
     spacing = policies * (PLAN_SECONDS + CLIENT_SECONDS * clients) / CORE_PART
     return Pace(spacing, max(FRESH_SECONDS, spacing), max(PERIOD_SECONDS, spacing))

@@ -20,8 +20,6 @@ from forefill_operator.shaper import Shaper
 from forefill_operator.work import believed_work, declared, declared_rate
 from forefill_protocol.messages import PolicyReport
 
-# So many clients are given lump tokens at once without having reported.
-MOST_HELPED = 3
 # A newcomer's first grant is at most this part of the room; the plan that follows within a second knows how many came.
 WELCOME_PART = 0.125
 # A rate that falls by less than this part needs no step.
@@ -36,7 +34,7 @@ class Planner:
         self.appraiser = Appraiser(policy.spec)
         self.shaper = Shaper(policy)
         self.plan: Plan
-        # How many policies are planned for on the same core.
+        # How many policies are planned for often on the same core, this one included.
         self.policies = 1
         self.pace = pace_of(0, self.policies)
         self._requested = self._promised = 0.0
@@ -136,13 +134,6 @@ class Planner:
     def waiting(self, member: Member, now: float) -> float:
         """Tokens that still wait at this client."""
         return float(self.roster.backlog(np.array([member.row]), now)[0])
-
-    def backlogs(self, now: float) -> list[tuple[float, str]]:
-        """Tokens that still wait and for whom, most first; only the first few."""
-        rows = self.roster.fresh(now)
-        waiting = self.roster.backlog(rows, now)
-        most = np.argsort(-waiting, kind="stable")[:MOST_HELPED]
-        return [(float(waiting[place]), self.roster.uids[rows[place]]) for place in most if waiting[place] > 0.0]
 
     def granted(self, member: Member) -> None:
         """The member's newest grant is another one."""

@@ -8,8 +8,8 @@ from forefill_operator.issuer import NEGLIGIBLE, Deliveries, Issuer
 from forefill_operator.member import Member
 from forefill_operator.planner import Planner
 
-# A pool that is fuller than this gives to whoever is known to wait, without being asked.
-HELP_FROM = 0.05
+# A pool that is fuller than this gives to those who are known to wait, so many at once, without being asked.
+HELP_FROM, MOST_HELPED = 0.05, 3
 
 
 class Reaction:
@@ -37,7 +37,7 @@ class Reaction:
         pool = self.issuer.pool
         if pool.tokens_at(now) < HELP_FROM * pool.depth:
             return pushes
-        for waiting, uid in self.planner.backlogs(now):
+        for waiting, uid in self.planner.roster.longest_queues(MOST_HELPED, now):
             member = self.issuer.members[uid]
             if member.can_be_pushed_to(now) and not member.is_judged:
                 lump = pool.draw(waiting, now)

@@ -108,6 +108,13 @@ class Roster:
         served = np.maximum(self.granted[rows] - self.request[rows], 0.0) * (now - self.heard_at[rows])
         return np.maximum(self.waiting[rows] - served, 0.0)
 
+    def longest_queues(self, most: int, now: float) -> list[tuple[float, str]]:
+        """Tokens that still wait and for whom, most first; so many at most."""
+        rows = self.fresh(now)
+        waiting = self.backlog(rows, now)
+        longest = np.argsort(-waiting, kind="stable")[:most]
+        return [(float(waiting[place]), self.uids[rows[place]]) for place in longest if waiting[place] > 0.0]
+
     def spare_at(self, rows: NDArray[np.intp], burst_seconds: float, now: float) -> NDArray[np.float64]:
         """Tokens that may be spare: what was told, and what the rate has brought since beyond the usual demand."""
         granted = self.granted[rows]

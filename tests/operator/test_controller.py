@@ -178,13 +178,18 @@ def test_a_policy_that_does_not_exist_is_refused(controller: Controller) -> None
     assert controller.status("ai/none", 0.0) is None
 
 
-def test_plans_are_spaced_by_how_many_policies_there_are(controller: Controller, make_policy: Make) -> None:
-    for number in range(40):
-        controller.put_policy(make_policy(metadata__name=f"llm-{number}"), 0.0)
-    controller.remove_policy("ai/llm-0", 0.5)
-    for now in (1.0, 21.0):
-        controller.tick(now)
-    assert {controller.books[key].planner.pace for key in controller.served()} == {pace_of(0, 40)}
+def test_plans_are_spaced_by_how_many_policies_are_planned_for_often(controller: Controller, make_policy: Make) -> None:
+    for name in ("busy", "idle"):
+        controller.put_policy(make_policy(metadata__name=name), 0.0)
+    for key in (KEY, "ai/busy"):
+        controller.hello(ONE, Hello(1, key, "test", [Holding(key)]), 0.1)
+        controller.report(ONE, report(1, 10.0, policy=key), 0.2)
+    controller.tick(1.1)
+    assert {book.planner.policies for book in controller.books.values()} == {2}
+    controller.report(ONE, report(2, 10.0), 1.2)
+    assert controller.books[KEY].planner.pace == pace_of(1, 2)
+    controller.tick(9.0)
+    assert {book.planner.policies for book in controller.books.values()} == {1}
 
 
 def test_a_deleted_policy_is_refused_and_can_come_back(controller: Controller, make_policy: Make) -> None:
