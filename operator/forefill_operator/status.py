@@ -66,7 +66,7 @@ def status_of(book: Book, invalid: InvalidPolicy | None, generation: int, now: f
     terms, load = book.plan.terms, book.plan.terms.load
     roster = book.planner.roster
     observed = roster.fresh(now) if book.policy.spec.mode == "Observe" else None
-    top = nlargest(MOST_TOP_CLIENTS, live, key=lambda member: (member.rate, member.client.name))
+    top = nlargest(MOST_TOP_CLIENTS, live, key=lambda member: (member.rate, member.client.namespace, member.client.pod))
     return PolicyStatus(
         conditions=[
             conditions.accepted(invalid, generation),
@@ -88,8 +88,8 @@ def status_of(book: Book, invalid: InvalidPolicy | None, generation: int, now: f
 
 
 def _judged(live: Sequence[Member]) -> dict[str, Appraisal]:
-    appraised = {member.client.name: member.appraisal for member in live if member.appraisal is not None}
-    return {name: appraisal for name, appraisal in appraised.items() if appraisal.verdict != "None"}
+    appraised = [(member.client, member.appraisal) for member in live if member.appraisal is not None]
+    return {client.name: appraisal for client, appraisal in appraised if appraisal.verdict != "None"}
 
 
 def status_of_invalid(invalid: InvalidPolicy, generation: int) -> PolicyStatus:
