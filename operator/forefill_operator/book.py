@@ -80,20 +80,18 @@ class Book:
 
     def hello(self, client: Client, holding: Holding, now: float) -> Down:
         """Answer at once: what the client holds is confirmed, a newcomer gets what fits."""
-        if refused := self._refusal(client):
-            return refused
-        member = self._member(client)
+        member = self._admit(client)
+        if isinstance(member, Refused):
+            return member
         take_word(self.planner, self.issuer, member, holding, now)
         self._heard(member, 0, now)
         return self.issuer.grant(member, now)
 
     def report(self, client: Client, entry: PolicyReport, sequence: int, is_new: bool, now: float) -> Deliveries:
         """The answer comes first, then pushes to others: recalls for its sake, and raises for which it made room."""
-        member = self.members.get(client.pod_uid)
-        if member is None or member.client is not client or not member.selected:
-            if refused := self._refusal(client):
-                return [(client.pod_uid, refused)]
-            member = self._member(client)
+        member = self._admit(client)
+        if isinstance(member, Refused):
+            return [(client.pod_uid, member)]
         member.brings(entry.grant_sequence)
         self._acknowledge(member, entry.grant_sequence, entry.policy_generation, now)
         if not is_new and member.assignment is not None:
@@ -203,17 +201,17 @@ class Book:
 
     # What a client says
 
-    def _refusal(self, client: Client) -> Refused | None:
-        if selection.admits(self.policy, client.namespace, client.labels):
-            return None
-        if member := self.members.get(client.pod_uid):
-            member.selected = False
-            self.planner.meet(member)
-        key = self.policy.key
-        return Refused(code=403, policy=key, sentence=f"TokenPolicy {key} does not admit pod {client.name}")
-
-    def _member(self, client: Client) -> Member:
+    def _admit(self, client: Client) -> Member | Refused:
+        """Whom the policy has admitted stays so until it changes, or what is known of the client."""
         member = self.members.get(client.pod_uid)
+        if member is not None and member.client is client and member.selected:
+            return member
+        if not selection.admits(self.policy, client.namespace, client.labels):
+            if member is not None:
+                member.selected = False
+                self.planner.meet(member)
+            key = self.policy.key
+            return Refused(code=403, policy=key, sentence=f"TokenPolicy {key} does not admit pod {client.name}")
         if member is None:
             member = self.members[client.pod_uid] = Member(client)
         member.client, member.selected = client, True

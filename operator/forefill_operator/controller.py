@@ -135,8 +135,6 @@ class Controller:
         if session is None:
             session = self._sessions[client.pod_uid] = _Session()
         is_new = session.is_new(report.sequence)
-        if len(report.entries) == 1:
-            return self._entry(client, report.entries[0], report.sequence, is_new, now)
         sendings: Deliveries = []
         seen: set[str] = set()
         for entry in report.entries:

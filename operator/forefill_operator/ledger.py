@@ -110,16 +110,14 @@ class Ledger:
         self._exact_at = -inf
 
     def issue(self, pod_uid: str, envelope: Envelope, now: float) -> None:
-        account = self.accounts.get(pod_uid)
-        if account is None:
-            account = self.accounts[pod_uid] = Account()
+        account = self._account(pod_uid)
         account.add(envelope, now)
         self._recount(account, now)
         self._watch(pod_uid, account, envelope.changes_after(now))
 
     def resume(self, pod_uid: str, envelope: Envelope, now: float) -> None:
         """Another operator granted this, so long ago that part of it may have lapsed, and been granted to others."""
-        self.accounts.setdefault(pod_uid, Account()).resumed = envelope.sequence
+        self._account(pod_uid).resumed = envelope.sequence
         self.issue(pod_uid, envelope, now)
 
     def cut(self, pod_uid: str, sequence: int, rate: float, now: float) -> None:
@@ -132,7 +130,7 @@ class Ledger:
 
     def claim(self, pod_uid: str, envelope: Envelope, now: float) -> None:
         """The client says that it may be following this one, which was not granted or confirmed here."""
-        account = self.accounts.setdefault(pod_uid, Account())
+        account = self._account(pod_uid)
         account.claimed = envelope
         self._recount(account, now)
         self._watch(pod_uid, account, envelope.changes_after(now))
@@ -182,6 +180,13 @@ class Ledger:
             self._exact_at = now
             held = [account.held for account in self.accounts.values()]
             self.held = Held(fsum(h.rate for h in held), fsum(h.safe_rate for h in held), fsum(h.burst for h in held))
+
+    def _account(self, pod_uid: str) -> Account:
+        """The client's, a new one the first time."""
+        account = self.accounts.get(pod_uid)
+        if account is None:
+            account = self.accounts[pod_uid] = Account()
+        return account
 
     def _watch(self, pod_uid: str, account: Account, moment: float) -> None:
         """Look at the account again at `moment`, unless that is to be done before."""

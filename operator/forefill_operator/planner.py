@@ -240,11 +240,10 @@ class Planner:
         coming = declared_rate(member.work, now, now + LEAD_SECONDS)
         self.roster.declared[member.row] = coming
         wanted = self._deserved(member, coming)
-        planned = float(self.roster.planned[member.row])
-        if wanted is None or isnan(planned):
+        if wanted is None or not self.is_planned(member):
             return
+        planned = self.planned(member)
         if wanted > planned:
             free = max(self.available() - self._promised, 0.0) if not member.is_judged else 0.0
             wanted = min(wanted, planned + free)
-        self._promised += wanted - planned
-        self.roster.planned[member.row] = wanted
+        self.promise(member, wanted)

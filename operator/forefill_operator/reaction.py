@@ -82,8 +82,6 @@ class Reaction:
 
     def acknowledged(self, pod_uid: str, sequence: int) -> None:
         """What was recalled from this client up to here is there."""
-        if not self._recalled:
-            return
         for asker, recalled in list(self._recalled.items()):
             if recalled.get(pod_uid, sequence + 1) <= sequence:
                 del recalled[pod_uid]
