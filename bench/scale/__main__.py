@@ -99,7 +99,8 @@ def _measured(options: argparse.Namespace, planned: Sequence[Planned]) -> tuple[
     for clients in sorted(options.clients or (QUICK_SIZES if options.quick else SIZES)):
         _tell(f"as many reports as {clients:,} clients send in ten seconds")
         interval = max(pages.INTERVAL_SECONDS * most // clients, 1) if most < clients else pages.INTERVAL_SECONDS
-        alone.append(runs.reports(clients * interval // pages.INTERVAL_SECONDS, MEASURED_SECONDS, interval=interval))
+        count = min(clients * interval // pages.INTERVAL_SECONDS, most)
+        alone.append(runs.reports(count, MEASURED_SECONDS, interval=interval))
         _tell(str(alone[-1]))
     _tell("one operator without a store")
     shared = [runs.reports(SHARED_CLIENTS, MEASURED_SECONDS, policies=POLICIES_AN_OPERATOR)]
